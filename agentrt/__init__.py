@@ -1,0 +1,1 @@
+"""agentrt: an agent-workflow runtime that schedules whole programs, not single LLM requests."""

@@ -1,0 +1,118 @@
+"""Time, as an argument: real for users, virtual for tests and the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """What the shell reads time from; the pure core is only ever handed `now`."""
+
+    def now(self) -> float:
+        """Monotonic seconds, from an arbitrary origin."""
+        ...
+
+    def wall_time(self) -> float:
+        """Seconds since the Unix epoch, for records people read."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspend for `seconds`."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def wall_time(self) -> float:
+        return time.time()  # noqa: TID251  the one place where wall time is read
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class VirtualClock:
+    """Time that jumps: an event loop where waiting costs nothing.
+
+    Everything on the loop is affected, `asyncio.sleep` and `asyncio.timeout` inside users' tools
+    included: when nothing is ready and no I/O is outstanding, time jumps to the next timer. Work
+    in threads takes no virtual time: a loop with threads at work waits for them before it jumps.
+
+        clock = VirtualClock()
+        clock.run(main())              # one coroutine on a loop of its own
+        run(workflow, clock=clock)     # a workflow in virtual time
+    """
+
+    def __init__(self, start_s: float = 0.0) -> None:
+        self._now = start_s
+        self._threads = 0
+
+    def now(self) -> float:
+        return self._now
+
+    def wall_time(self) -> float:
+        return self._now
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Move time forward by hand, without running anything."""
+        if seconds < 0:
+            raise ValueError("time does not run backwards")
+        self._now += seconds
+
+    def thread_started(self) -> None:
+        """Hold time still until `thread_finished`: work outside the loop is under way."""
+        self._threads += 1
+
+    def thread_finished(self) -> None:
+        self._threads -= 1
+
+    @property
+    def is_held(self) -> bool:
+        return self._threads > 0
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        """A loop on this clock, for `asyncio.Runner(loop_factory=clock.new_event_loop)`."""
+        return _VirtualTimeLoop(self)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run `coroutine` to its end in virtual time."""
+        with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
+            return runner.run(coroutine)
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Polls; where a real selector would wait for a timer, it moves the clock instead."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout <= 0 or self._clock.is_held:
+            # A held clock waits for its threads in real time; they wake the loop when they end.
+            return super().select(None if self._clock.is_held and timeout != 0 else timeout)
+        ready = super().select(0)
+        if not ready:
+            self._clock.advance(timeout)
+        return ready
+
+
+class _VirtualTimeLoop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(_JumpingSelector(clock))
+        self._virtual_clock = clock
+
+    def time(self) -> float:
+        return self._virtual_clock.now()

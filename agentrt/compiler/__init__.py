@@ -1,0 +1,1 @@
+"""`Graph` -> `Plan`: one pass per file, lint after each. No I/O."""

@@ -1,0 +1,1 @@
+"""The language: decorated functions, traced into a `Graph`. No I/O."""

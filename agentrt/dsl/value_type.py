@@ -1,0 +1,173 @@
+"""`ValueType`: a Python annotation as JSON Schema, validation, and the form a model answers in."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+
+from agentrt.errors import SchemaError
+from agentrt.ir.schema import Json, Schema, canonical_json
+
+T = TypeVar("T")
+
+_WRAPPER = "answer"
+_EXACT = (str, int, float, bool, type(None))
+
+
+class ValueType(Generic[T]):
+    """One parameter's or result's type.
+
+    Models answer in JSON with an object at its root (the strictest servers demand one), so any
+    other type travels as `{"answer": ...}`. Text is not wrapped: it is just the answer.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+
+    def __repr__(self) -> str:
+        return self.name
+
+    @property
+    def name(self) -> str:
+        """As an author would write it."""
+        if isinstance(self.annotation, type) and not typing.get_args(self.annotation):
+            return self.annotation.__name__
+        if self.annotation is None:
+            return "None"
+        return str(self.annotation).replace("typing.", "")
+
+    @cached_property
+    def is_text(self) -> bool:
+        return self.annotation is str
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[T]:
+        try:
+            return TypeAdapter(self.annotation)
+        except PydanticUserError as error:
+            raise SchemaError(f"{self.name} cannot be validated: {error}") from error
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The JSON Schema of the value.
+
+        Raises:
+            SchemaError: the type has none (a function, an arbitrary class).
+        """
+        try:
+            return self._adapter.json_schema()
+        except PydanticUserError as error:
+            raise SchemaError(f"{self.name} has no JSON schema: {error}") from error
+
+    @cached_property
+    def answer_schema(self) -> Schema | None:
+        """What a model's answer must fit: an object; None for text."""
+        if self.is_text:
+            return None
+        if self.is_wrapped:
+            inner = dict(self.schema)
+            definitions = inner.pop("$defs", None)
+            wrapped: dict[str, Any] = {
+                "type": "object",
+                "properties": {_WRAPPER: inner},
+                "required": [_WRAPPER],
+                "additionalProperties": False,
+            }
+            return wrapped | ({"$defs": definitions} if definitions else {})
+        return self.schema
+
+    @cached_property
+    def is_wrapped(self) -> bool:
+        """Whether answers come as `{"answer": ...}`."""
+        return not self.is_text and self.schema.get("type") != "object"
+
+    @cached_property
+    def instructions(self) -> str:
+        """What a model is told about the form of its answer; empty for text."""
+        if self.answer_schema is None:
+            return ""
+        return (
+            "Answer with one JSON object that fits this JSON Schema, and nothing else:\n"
+            + canonical_json(self.answer_schema)
+        )
+
+    def check(self, value: Any) -> T:
+        """`value`, validated as a Python value (numbers may widen; texts are not parsed).
+
+        Raises:
+            SchemaError: it does not fit.
+        """
+        if type(value) is self.annotation and self.annotation in _EXACT:
+            return typing.cast("T", value)
+        if isinstance(value, BaseModel) and type(value) is self.annotation:
+            return typing.cast("T", value)
+        try:
+            return self._adapter.validate_python(value, strict=_is_scalar(self.annotation))
+        except ValidationError as error:
+            raise SchemaError(f"expected {self.name}: {problems(error)}") from error
+
+    def to_json(self, value: T) -> Json:
+        """`value` as JSON data."""
+        if type(value) in _EXACT:
+            return value
+        return self._adapter.dump_python(value, mode="json")
+
+    def from_json(self, data: Json) -> T:
+        """The inverse of `to_json`.
+
+        Raises:
+            SchemaError: it does not fit.
+        """
+        if type(data) is self.annotation and self.annotation in _EXACT:
+            return typing.cast("T", data)
+        try:
+            return self._adapter.validate_json(json.dumps(data))
+        except ValidationError as error:
+            raise SchemaError(f"expected {self.name}: {problems(error)}") from error
+
+    def parse_answer(self, text: str) -> T:
+        """A model's answer as a value. Tolerates a Markdown fence around the JSON.
+
+        Raises:
+            SchemaError: saying what is wrong, in words a model can act on.
+        """
+        if self.is_text:
+            return typing.cast("T", text)
+        try:
+            data = json.loads(_unfenced(text))
+        except (ValueError, RecursionError) as error:
+            raise SchemaError(f"the answer is not valid JSON: {error}") from error
+        if self.is_wrapped:
+            if not isinstance(data, dict) or _WRAPPER not in data:
+                raise SchemaError(f'the answer must be an object with the key "{_WRAPPER}"')
+            data = data[_WRAPPER]
+        return self.from_json(data)
+
+
+def problems(error: ValidationError) -> str:
+    """A pydantic error as one line: where, and what is wrong there; values are left out."""
+    found: list[str] = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        where = ".".join(str(part) for part in detail["loc"])
+        message = detail["msg"][:1].lower() + detail["msg"][1:]
+        found.append(f"{where}: {message}" if where else message)
+    return "; ".join(found)
+
+
+def _is_scalar(annotation: Any) -> bool:
+    """Whether strict validation is wanted: `1` is no text and `"1"` no number."""
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
+        return all(_is_scalar(part) for part in typing.get_args(annotation))
+    return annotation in _EXACT
+
+
+def _unfenced(text: str) -> str:
+    stripped = text.strip()
+    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
+        return stripped[stripped.index("\n") + 1 : -3].strip()
+    return stripped

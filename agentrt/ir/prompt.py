@@ -1,0 +1,67 @@
+"""Prompts: what an author writes, and what a graph keeps of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from agentrt.ir.expression import Template
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt(Generic[T_co]):
+    """What an `@llm` or `@agent` function returns: the request, typed by the answer it asks for.
+
+    Write the most stable text first: `system`, then `context`, then `user`. Prefix caches reuse a
+    prompt only up to its first difference.
+
+    Attributes:
+        user: The question.
+        system: Instructions; the system message.
+        context: Blocks of material, most stable first; they precede `user` in the user message.
+    """
+
+    user: str
+    system: str | None = None
+    context: tuple[str, ...] | list[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PromptTemplate:
+    """A `Prompt` as a graph keeps it: static text and slots, told apart."""
+
+    user: Template
+    system: Template | None = None
+    context: tuple[Template, ...] = ()
+
+    def templates(self) -> Iterable[Template]:
+        """In the order they are sent."""
+        if self.system is not None:
+            yield self.system
+        yield from self.context
+        yield self.user
+
+
+def render_value(value: Any) -> str:
+    """A value as prompt text.
+
+    Text stays as it is; a list of texts becomes paragraphs (joined by blank lines); numbers and
+    booleans print as in Python; everything else is JSON, keys in the author's order.
+    """
+    if isinstance(value, str):
+        # An enum that is also a string prints its value, not its name.
+        return str.__str__(value)
+    if isinstance(value, (int, float)) or value is None:
+        return str(value)
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return "\n\n".join(str.__str__(item) for item in value)
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    return json.dumps(to_jsonable_python(value), ensure_ascii=False)

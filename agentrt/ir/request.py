@@ -1,0 +1,125 @@
+"""What goes to an inference server and what comes back, whichever server it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from agentrt.ir.node import LLMOptions
+from agentrt.ir.schema import Schema
+from agentrt.ir.tool import ToolSpec
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool.
+
+    Attributes:
+        arguments: JSON text exactly as the model wrote it; it may be malformed.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation, in the shape every engine understands."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call, or of many added up. `cached_tokens` is part of `prompt_tokens`."""
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call to a backend.
+
+    Attributes:
+        tools: What the model may call.
+        output_schema: The answer must be JSON that fits it; None: free text. Its root is always an
+            object (`agentrt.dsl` wraps other types), which is what the strictest servers ask for.
+        program_id: Which program this belongs to. Not part of the content: never hashed.
+        node_id: The node instance it is made for. Likewise.
+        extra: Further fields of the request body, passed on as they are (from OpenAI-shaped
+            clients; the language itself never needs it).
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    output_schema: Schema | None = None
+    options: LLMOptions = LLMOptions()
+    program_id: str = ""
+    node_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """The answer to a `Request`.
+
+    Attributes:
+        finish_reason: `stop`, `length`, `tool_calls`, or what else the server said.
+        model: The model that answered, as the server names it.
+        ttft_s: Seconds to the first token, where the call was streamed or the server said so.
+    """
+
+    text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str = "stop"
+    usage: Usage = Usage()
+    model: str = ""
+    ttft_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a completion as it streams: some text, or nothing but a sign of life."""
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do, as found by asking it. Unknown means False.
+
+    Attributes:
+        max_concurrency: Requests worth having at the server at once; None: it queues well itself.
+        context_tokens: The longest prompt plus completion; None: unknown.
+    """
+
+    models: tuple[str, ...] = ()
+    json_schema: bool = False
+    tools: bool = False
+    streaming: bool = False
+    reports_cached_tokens: bool = False
+    metrics: bool = False
+    max_concurrency: int | None = None
+    context_tokens: int | None = None
+    server: str = ""
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,24 @@
+"""JSON values and JSON Schemas: the types of a graph, as data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+"""A JSON value: None, bool, int, float, str, or lists and string-keyed dicts of them."""
+
+Schema: TypeAlias = Mapping[str, Any]
+"""A JSON Schema (2020-12). Treated as immutable once it is in a graph."""
+
+
+def canonical_json(value: Json) -> str:
+    """One text per value, whatever the order its dicts were built in."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def content_hash(value: Json) -> str:
+    """A hex SHA-256 of `canonical_json(value)`: the same in every process."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

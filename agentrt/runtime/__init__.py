@@ -1,0 +1,1 @@
+"""The shell: performs what the pure layers decide, on real time."""

@@ -1,0 +1,1 @@
+"""Events in, actions out: pure decisions, no I/O and no clock."""

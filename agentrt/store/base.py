@@ -1,0 +1,172 @@
+"""The seam to durable storage: what is kept of a run, and the protocol that keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from agentrt.ir.event import NodeKind, RunStatus
+from agentrt.ir.request import Usage
+from agentrt.ir.schema import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One run. Written when it starts; `status`, `output`, `error`, `duration_s` when it ends.
+
+    Attributes:
+        target: Where the workflow can be loaded from again (`path.py:workflow`), or "".
+        graph: The declared graph, as JSON; its hash decides whether a resume is allowed.
+        created_at: Seconds since the Unix epoch.
+        duration_s: Seconds the run has been under way, all its sittings together.
+    """
+
+    run_id: str
+    workflow: str
+    target: str = ""
+    graph_hash: str
+    graph: Json
+    input: Json
+    status: RunStatus = "running"
+    output: Json = None
+    error: str | None = None
+    created_at: float
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRecord:
+    """A finished node instance and its result, or a `write` call about to start.
+
+    Keyed by (run_id, node_id): a later record replaces an earlier one. Of repeatable nodes only the
+    end is recorded: losing the start loses nothing.
+
+    Attributes:
+        status: `started` is written only for calls that must not be repeated silently, and is on
+            disk before the call is made.
+        value: The result as JSON (`finished`), the error as text (`failed`).
+        attempts: How many attempts it took.
+        started_s: Seconds since the run started.
+    """
+
+    run_id: str
+    node_id: str
+    kind: NodeKind
+    status: Literal["started", "finished", "failed", "skipped"]
+    value: Json = None
+    usage: Usage = Usage()
+    attempts: int = 1
+    started_s: float = 0.0
+    finished_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One try of a node instance.
+
+    An attempt that succeeds first time is told by its NodeRecord; this is written for every attempt
+    of a node that needed more than one, and for every LLM call.
+
+    Attributes:
+        detail: What an LLM call was asked and answered, where recording it was asked for.
+    """
+
+    run_id: str
+    node_id: str
+    attempt: int
+    status: Literal["finished", "failed"]
+    error: str | None = None
+    model: str = ""
+    usage: Usage = Usage()
+    ttft_s: float | None = None
+    started_s: float
+    finished_s: float
+    detail: Json = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One line of a run's event log, for replay and for people. `seq` orders them in the run."""
+
+    run_id: str
+    seq: int
+    kind: str
+    at_s: float
+    node_id: str | None = None
+    body: Json = None
+
+
+Record: TypeAlias = RunRecord | NodeRecord | AttemptRecord | EventRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """Everything the store knows of one run; nodes and attempts in the order they ended."""
+
+    run: RunRecord
+    nodes: Sequence[NodeRecord] = ()
+    attempts: Sequence[AttemptRecord] = ()
+    events: Sequence[EventRecord] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """A line of `agentrt runs`."""
+
+    run_id: str
+    workflow: str
+    status: RunStatus
+    created_at: float
+    duration_s: float
+    node_count: int
+    usage: Usage = field(default_factory=Usage)
+    error: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+class RunStore(Protocol):
+    """Keeps runs. Writes are ordered and grouped: one flush (one fsync) serves many records.
+
+    What `write` accepted earlier is on disk no later than what it accepted later.
+    """
+
+    def write(self, record: Record) -> None:
+        """Queue `record`; never blocks, never touches the disk. Call from the event loop.
+
+        Raises:
+            StoreError: an earlier write failed; what was queued is kept in memory.
+        """
+        ...
+
+    def flushed(self) -> asyncio.Future[None]:
+        """A future that is done once everything written so far is on disk.
+
+        Calls between two flushes share one future. It fails with `StoreError`.
+        """
+        ...
+
+    async def load(self, run_id: str) -> StoredRun:
+        """What is kept of a run, by its id or an unambiguous prefix of it.
+
+        Raises:
+            StoreError: there is no such run, or several.
+        """
+        ...
+
+    async def list_runs(self, *, limit: int = 20, workflow: str | None = None) -> list[RunSummary]:
+        """Newest first."""
+        ...
+
+    async def claim(self, run_id: str, owner: str) -> None:
+        """Make `owner` the one process that works on `run_id`; a live other owner refuses it.
+
+        Raises:
+            StoreError: another live process is working on the run.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Flush, then let go of files, threads and connections. Idempotent."""
+        ...
