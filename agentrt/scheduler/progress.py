@@ -1,0 +1,427 @@
+"""`Progress`: which node instances of one run may start, may never start, or must stop.
+
+The pure half of executing a run graph. It knows instances, the edges between them and the regions
+they belong to; it knows no values, no time and no I/O. The runtime feeds it what happened and
+performs what it answers:
+
+    Expanded ──▶ │          │ ──▶ Start      inputs are there: run it now
+    Finished ──▶ │ Progress │ ──▶ Advance    every child of a region has settled: what next?
+    Failed   ──▶ │          │ ──▶ Skip       an input failed: it will never run
+    Cancelled──▶ │          │ ──▶ Stop       it is running and must not go on
+
+There are no stages: an instance starts in the answer to the event that finished its last input.
+The same events give the same answers in the same order, which is the order of definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal, TypeAlias, assert_never
+
+from agentrt.errors import InvariantError
+
+InstanceId: TypeAlias = str
+
+
+class InstanceState(Enum):
+    """Where an instance is. `WAITING` and `RUNNING` are open; the others are settled."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """An instance to add, and the instances it reads.
+
+    `after` may name instances added by the same event, earlier or later in it, and may use
+    `expanded(region)` to wait for a region's children to be known rather than finished.
+    """
+
+    instance_id: InstanceId
+    after: tuple[InstanceId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """`region` (None: the run itself) unrolled into these children."""
+
+    region: InstanceId | None
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A running instance has its value."""
+
+    instance_id: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A running instance has failed for good."""
+
+    instance_id: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The run, or one region of it with all it holds, must stop."""
+
+    region: InstanceId | None = None
+
+
+ProgressEvent: TypeAlias = Expanded | Finished | Failed | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run this instance now."""
+
+    instance_id: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Every child of this region (None: the run) has settled."""
+
+    region: InstanceId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """This instance will never run, because `because` failed or was skipped."""
+
+    instance_id: InstanceId
+    because: InstanceId
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """This running instance must be cancelled."""
+
+    instance_id: InstanceId
+
+
+ProgressAction: TypeAlias = Start | Advance | Skip | Stop
+
+
+def expanded(region: InstanceId) -> InstanceId:
+    """What to wait for in order to start once `region` has unrolled (`#` is in no instance id)."""
+    return region + "#expanded"
+
+
+class _Instance:
+    """Mutable bookkeeping of one instance; `dependents` may exist before the instance does."""
+
+    __slots__ = ("dependents", "open_children", "parent", "pending", "state")
+
+    def __init__(self) -> None:
+        self.state: InstanceState | None = None
+        self.pending = 0
+        self.parent: InstanceId | None = None
+        self.open_children = 0
+        self.dependents: list[InstanceId] = []
+
+
+_SETTLED = frozenset(
+    (InstanceState.FINISHED, InstanceState.FAILED, InstanceState.SKIPPED, InstanceState.STOPPED)
+)
+_BROKEN = frozenset((InstanceState.FAILED, InstanceState.SKIPPED, InstanceState.STOPPED))
+
+
+class Progress:
+    """One run. With `on_error="fail"` the first failure stops everything else.
+
+    Every method but `handle` only reads.
+    """
+
+    def __init__(self, *, on_error: Literal["fail", "collect"] = "fail") -> None:
+        self._on_error = on_error
+        self._instances: dict[InstanceId, _Instance] = {}
+        self._open_children = 0  # of the run itself
+        self._is_stopping = False
+        self._story: list[ProgressEvent] = []
+
+    def handle(self, event: ProgressEvent) -> list[ProgressAction]:
+        """What to do now that `event` happened.
+
+        Raises:
+            InvariantError: the event cannot happen in this state; a bug in whoever sent it.
+        """
+        self._story.append(event)
+        match event:
+            case Finished(instance_id):
+                return self._finish(instance_id)
+            case Expanded(region, children):
+                return self._expand(region, children)
+            case Failed(instance_id):
+                return self._fail(instance_id)
+            case Cancelled(region):
+                return self._cancel(region)
+            case _:
+                assert_never(event)
+
+    def state(self, instance_id: InstanceId) -> InstanceState | None:
+        """None for an instance that was never added."""
+        instance = self._instances.get(instance_id)
+        return None if instance is None else instance.state
+
+    @property
+    def running(self) -> tuple[InstanceId, ...]:
+        """In the order they were added."""
+        return tuple(
+            instance_id
+            for instance_id, instance in self._instances.items()
+            if instance.state is InstanceState.RUNNING
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is running or waiting."""
+        return self._open_children == 0
+
+    def check(self) -> None:
+        """Recount everything that is kept counted; tests call this after every event.
+
+        Raises:
+            InvariantError: a count is off.
+        """
+        open_children: dict[InstanceId | None, int] = {None: 0}
+        for instance_id, instance in self._instances.items():
+            if instance.state is None:
+                continue
+            if instance.state not in _SETTLED:
+                open_children[instance.parent] = open_children.get(instance.parent, 0) + 1
+            if instance.state is InstanceState.WAITING and instance.pending <= 0:
+                raise self._broken(f"{instance_id!r} waits for nothing", instance_id)
+        if open_children[None] != self._open_children:
+            raise InvariantError("the run miscounts its open children", story=self._story)
+        for instance_id, instance in self._instances.items():
+            if instance.state is not None and instance.open_children != open_children.get(
+                instance_id, 0
+            ):
+                raise self._broken(f"{instance_id!r} miscounts its open children", instance_id)
+
+    # -- events ------------------------------------------------------------------------------
+
+    def _expand(
+        self, region: InstanceId | None, children: tuple[Child, ...]
+    ) -> list[ProgressAction]:
+        actions: list[ProgressAction] = []
+        if region is not None:
+            if self._instance(region).state is not InstanceState.RUNNING:
+                raise self._broken(f"{region!r} unrolled while it was not running", region)
+            self._release(expanded(region), actions)
+        if self._is_stopping:
+            return actions
+        added = [self._add(child.instance_id, region) for child in children]
+        for child, instance in zip(children, added, strict=True):
+            self._connect(child, instance)
+        for child, instance in zip(children, added, strict=True):
+            self._settle_new(child, instance, actions)
+        if self._count_open(region) == 0:
+            actions.append(Advance(region))
+        return actions
+
+    def _finish(self, instance_id: InstanceId) -> list[ProgressAction]:
+        instance = self._running(instance_id, "finished")
+        if instance.open_children:
+            raise self._broken(f"{instance_id!r} finished before its children", instance_id)
+        instance.state = InstanceState.FINISHED
+        actions: list[ProgressAction] = []
+        if not self._is_stopping:
+            self._release_dependents(instance, actions)
+        self._child_settled(instance.parent, actions)
+        return actions
+
+    def _fail(self, instance_id: InstanceId) -> list[ProgressAction]:
+        instance = self._running(instance_id, "failed")
+        actions: list[ProgressAction] = []
+        if instance.open_children:
+            self._stop_children(instance_id, actions)
+        instance.state = InstanceState.FAILED
+        if self._is_stopping:
+            self._child_settled(instance.parent, actions)
+            return actions
+        if self._on_error == "fail":
+            self._child_settled(instance.parent, actions)
+            return [a for a in actions if not isinstance(a, Advance)] + self._stop_run()
+        self._skip_dependents(instance_id, instance, actions)
+        # A region that fails before it unrolled takes along whoever waits for it to unroll.
+        waiting_for_children = self._instances.get(expanded(instance_id))
+        if waiting_for_children is not None and waiting_for_children.state is None:
+            waiting_for_children.state = InstanceState.FAILED
+            self._skip_dependents(instance_id, waiting_for_children, actions)
+        self._child_settled(instance.parent, actions)
+        return actions
+
+    def _cancel(self, region: InstanceId | None) -> list[ProgressAction]:
+        if region is None:
+            return self._stop_run()
+        actions: list[ProgressAction] = []
+        self._stop_children(region, actions)
+        return actions
+
+    # -- transitions -------------------------------------------------------------------------
+
+    def _add(self, instance_id: InstanceId, parent: InstanceId | None) -> _Instance:
+        instance = self._instances.get(instance_id)
+        if instance is None:
+            instance = self._instances[instance_id] = _Instance()
+        elif instance.state is not None:
+            raise self._broken(f"{instance_id!r} was added twice", instance_id)
+        instance.state = InstanceState.WAITING
+        instance.parent = parent
+        if parent is None:
+            self._open_children += 1
+        else:
+            self._instances[parent].open_children += 1
+        return instance
+
+    def _connect(self, child: Child, instance: _Instance) -> None:
+        for read in child.after:
+            source = self._instances.get(read)
+            if source is None:
+                source = self._instances[read] = _Instance()
+            if source.state is not InstanceState.FINISHED:
+                source.dependents.append(child.instance_id)
+                instance.pending += 1
+
+    def _settle_new(self, child: Child, instance: _Instance, actions: list[ProgressAction]) -> None:
+        if instance.state is not InstanceState.WAITING:
+            return  # skipped with an earlier sibling it reads
+        for read in child.after:
+            if self._instances[read].state in _BROKEN:
+                self._skip(child.instance_id, read, actions)
+                return
+        if instance.pending == 0:
+            instance.state = InstanceState.RUNNING
+            actions.append(Start(child.instance_id))
+
+    def _release(self, mark: InstanceId, actions: list[ProgressAction]) -> None:
+        source = self._instances.get(mark)
+        if source is None:
+            source = self._instances[mark] = _Instance()
+        if source.state is None:
+            source.state = InstanceState.FINISHED
+            self._release_dependents(source, actions)
+
+    def _release_dependents(self, source: _Instance, actions: list[ProgressAction]) -> None:
+        instances = self._instances
+        for dependent_id in source.dependents:
+            dependent = instances[dependent_id]
+            dependent.pending -= 1
+            if dependent.pending == 0 and dependent.state is InstanceState.WAITING:
+                dependent.state = InstanceState.RUNNING
+                actions.append(Start(dependent_id))
+
+    def _skip(
+        self, instance_id: InstanceId, because: InstanceId, actions: list[ProgressAction]
+    ) -> None:
+        """Skip an instance and, transitively, whatever reads it. No recursion: chains are long."""
+        open_skips = [(instance_id, because)]
+        while open_skips:
+            skipped_id, cause = open_skips.pop()
+            instance = self._instances[skipped_id]
+            if instance.state is not InstanceState.WAITING:
+                continue
+            instance.state = InstanceState.SKIPPED
+            actions.append(Skip(skipped_id, cause))
+            open_skips.extend((reader, skipped_id) for reader in reversed(instance.dependents))
+            unrolled = self._instances.get(expanded(skipped_id))
+            if unrolled is not None and unrolled.state is None:
+                unrolled.state = InstanceState.SKIPPED
+                open_skips.extend((reader, skipped_id) for reader in unrolled.dependents)
+            self._child_settled(instance.parent, actions)
+
+    def _skip_dependents(
+        self, because: InstanceId, source: _Instance, actions: list[ProgressAction]
+    ) -> None:
+        for dependent in source.dependents:
+            self._skip(dependent, because, actions)
+
+    def _child_settled(self, parent: InstanceId | None, actions: list[ProgressAction]) -> None:
+        if parent is None:
+            self._open_children -= 1
+            if self._open_children == 0:
+                actions.append(Advance(None))
+            return
+        region = self._instances[parent]
+        region.open_children -= 1
+        if region.open_children == 0 and region.state is InstanceState.RUNNING:
+            actions.append(Advance(parent))
+
+    def _stop_run(self) -> list[ProgressAction]:
+        """Stop what runs, forget what waits, and advance the run."""
+        if self._is_stopping:
+            return []
+        self._is_stopping = True
+        stops: list[ProgressAction] = []
+        for instance_id, instance in self._instances.items():
+            if instance.state is InstanceState.RUNNING:
+                stops.append(Stop(instance_id))
+            if instance.state in (InstanceState.RUNNING, InstanceState.WAITING):
+                instance.state = InstanceState.STOPPED
+                instance.open_children = 0
+        self._open_children = 0
+        stops.append(Advance(None))
+        return stops
+
+    def _stop_children(self, region: InstanceId, actions: list[ProgressAction]) -> None:
+        """Stop everything inside `region`; the region itself stays as it is and is told nothing."""
+        inside = {region}
+        for instance_id, instance in self._instances.items():  # parents come before children
+            if instance.parent not in inside or instance.state in _SETTLED:
+                continue
+            inside.add(instance_id)
+            if instance.state is InstanceState.RUNNING:
+                actions.append(Stop(instance_id))
+            instance.state = InstanceState.STOPPED
+            instance.open_children = 0
+        self._instances[region].open_children = 0
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def _count_open(self, region: InstanceId | None) -> int:
+        return self._open_children if region is None else self._instances[region].open_children
+
+    def _instance(self, instance_id: InstanceId) -> _Instance:
+        instance = self._instances.get(instance_id)
+        if instance is None or instance.state is None:
+            raise self._broken(f"{instance_id!r} is unknown", instance_id)
+        return instance
+
+    def _running(self, instance_id: InstanceId, verb: str) -> _Instance:
+        instance = self._instance(instance_id)
+        if instance.state is not InstanceState.RUNNING:
+            state = "new" if instance.state is None else instance.state.value
+            raise self._broken(f"{instance_id!r} {verb} while it was {state}", instance_id)
+        return instance
+
+    def _broken(self, message: str, instance_id: InstanceId) -> InvariantError:
+        return InvariantError(message, story=list(self._concerning(instance_id)))
+
+    def _concerning(self, instance_id: InstanceId) -> Iterable[ProgressEvent]:
+        for event in self._story:
+            match event:
+                case Expanded(region, children):
+                    if region == instance_id or any(
+                        child.instance_id == instance_id for child in children
+                    ):
+                        yield Expanded(
+                            region, tuple(c for c in children if c.instance_id == instance_id)
+                        )
+                case Finished(subject) | Failed(subject):
+                    if subject == instance_id:
+                        yield event
+                case Cancelled():
+                    yield event
+                case _:
+                    assert_never(event)
