@@ -129,21 +129,27 @@ class RunSummary:
 class RunStore(Protocol):
     """Keeps runs. Writes are ordered and grouped: one flush (one fsync) serves many records.
 
-    What `write` accepted earlier is on disk no later than what it accepted later.
+    What `write` accepted earlier is on disk no later than what it accepted later. Reads see
+    everything written before them.
     """
 
     def write(self, record: Record) -> None:
-        """Queue `record`; never blocks, never touches the disk. Call from the event loop.
+        """Queue `record`; never blocks, never touches the disk.
+
+        Values are encoded here, so that later changes to them do not matter. A `RunRecord` with
+        status `running` claims its run for this store; one with any other status gives it back.
 
         Raises:
-            StoreError: an earlier write failed; what was queued is kept in memory.
+            StoreError: the record holds what cannot be stored (NaN, an object, 10,000 levels of
+                nesting): it is refused, all else goes on. Or an earlier write failed: what was
+                queued before is kept in memory for `retry`, this record is refused.
         """
         ...
 
     def flushed(self) -> asyncio.Future[None]:
-        """A future that is done once everything written so far is on disk.
+        """A future, of the running loop, that is done once everything written so far is on disk.
 
-        Calls between two flushes share one future. It fails with `StoreError`.
+        It fails with `StoreError`. Each caller has its own: cancelling it disturbs nobody.
         """
         ...
 
@@ -156,17 +162,42 @@ class RunStore(Protocol):
         ...
 
     async def list_runs(self, *, limit: int = 20, workflow: str | None = None) -> list[RunSummary]:
-        """Newest first."""
+        """Newest first. Usage is that of the LLM calls: regions repeat their children's."""
         ...
 
     async def claim(self, run_id: str, owner: str) -> None:
-        """Make `owner` the one process that works on `run_id`; a live other owner refuses it.
+        """Make `owner`, in this process, the one that works on the stored run `run_id`.
+
+        For resuming: a new run is claimed by writing it. Claiming again as the same owner is fine.
+        The claim ends with `release`, with the record that ends the run, with `aclose`, or with
+        the death of the process, `kill -9` included.
+
+        Args:
+            run_id: The whole id.
+            owner: Tells apart those who share this store.
 
         Raises:
-            StoreError: another live process is working on the run.
+            StoreError: somebody else, in this or another live process, is working on the run, or
+                there is no such run.
+        """
+        ...
+
+    async def release(self, run_id: str) -> None:
+        """Give back a run that was claimed, without changing what is kept of it. Idempotent."""
+        ...
+
+    async def retry(self) -> None:
+        """After a failure: write again what is queued; when it succeeds, the store works again.
+
+        Raises:
+            StoreError: it failed again.
         """
         ...
 
     async def aclose(self) -> None:
-        """Flush, then let go of files, threads and connections. Idempotent."""
+        """Flush, then let go of files, threads, connections and claims. Idempotent.
+
+        Raises:
+            StoreError: the last flush failed; everything is let go of all the same.
+        """
         ...
