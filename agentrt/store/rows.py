@@ -20,9 +20,11 @@ from agentrt.store.base import (
 )
 from agentrt.store.codec import decode_json, decode_text, encode_json, encode_text
 
-TableName: TypeAlias = Literal["runs", "nodes", "attempts", "events"]
+TableName: TypeAlias = Literal["graphs", "runs", "nodes", "attempts", "events"]
+TABLE_NAMES: tuple[TableName, ...] = ("graphs", "runs", "nodes", "attempts", "events")
 Row: TypeAlias = tuple[Any, ...]
 
+GRAPH_COLUMNS = ("key", "graph")
 RUN_COLUMNS = (
     "run_id",
     "workflow",
