@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 import typing
@@ -35,11 +36,7 @@ class ValueType(Generic[T]):
     @property
     def name(self) -> str:
         """As an author would write it."""
-        if isinstance(self.annotation, type) and not typing.get_args(self.annotation):
-            return self.annotation.__name__
-        if self.annotation is None:
-            return "None"
-        return str(self.annotation).replace("typing.", "")
+        return type_name(self.annotation)
 
     @cached_property
     def is_text(self) -> bool:
@@ -147,6 +144,28 @@ class ValueType(Generic[T]):
                 raise SchemaError(f'the answer must be an object with the key "{_WRAPPER}"')
             data = data[_WRAPPER]
         return self.from_json(data)
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation as an author would write it."""
+    if annotation is None or annotation is type(None):
+        return "None"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def value_type(annotation: Any) -> ValueType[Any]:
+    """The `ValueType` of an annotation, shared where the annotation can be a key."""
+    try:
+        return _shared(annotation)
+    except TypeError:  # unhashable metadata inside `Annotated`
+        return ValueType(annotation)
+
+
+@functools.lru_cache(maxsize=4096)
+def _shared(annotation: Any) -> ValueType[Any]:
+    return ValueType(annotation)
 
 
 def problems(error: ValidationError) -> str:
