@@ -93,26 +93,20 @@ def _embedded(name: str, model: str | None, *, has_name: bool) -> Backend:
 def _http(
     url: str, model: str | None, settings: HttpSettings | None, environ: Mapping[str, str]
 ) -> Backend:
-    from agentrt.backends.openai_http import HttpSettings, OpenAIBackend  # noqa: PLC0415  heavy
-    from agentrt.backends.sglang import SGLangBackend  # noqa: PLC0415  heavy
-    from agentrt.backends.vllm import VLLMBackend  # noqa: PLC0415  heavy
+    from agentrt.backends.openai_http import OpenAIBackend  # noqa: PLC0415  heavy
+    from agentrt.backends.server_kind import SGLANG, VLLM  # noqa: PLC0415  heavy
 
     kind, scheme = _SCHEMES[url.partition(":")[0]]
     parts = _split(url)
-    if parts.username is not None or parts.password is not None:
-        raise InputError(
-            "a backend URL must not hold a user or a key, since URLs are shown and stored: "
-            "put the key into the environment variable AGENTRT_API_KEY"
-        )
     host = parts.hostname
     if not host:
         raise _unknown(url)
-    backends = {"openai": OpenAIBackend, "vllm": VLLMBackend, "sglang": SGLangBackend}
-    return backends[kind](
+    return OpenAIBackend(
         parts._replace(scheme=scheme).geturl(),
         model=model,
         api_key=api_key_for(host, is_secure=scheme == "https", environ=environ),
-        settings=settings or HttpSettings(),
+        settings=settings,
+        kind={"vllm": VLLM, "sglang": SGLANG}.get(kind),
     )
 
 

@@ -1,0 +1,209 @@
+"""Any server that speaks OpenAI's chat format over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2
+
+from agentrt.backends.base import OnChunk
+from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
+from agentrt.backends.http_errors import message_in
+from agentrt.backends.limits import RateLimiter, estimated_tokens
+from agentrt.backends.server_kind import GENERIC, OPENAI, ModelList, ServerKind, read_models
+from agentrt.backends.wire import parse_completion, parse_json, request_body
+from agentrt.backends.wire_stream import StreamedCompletion
+from agentrt.errors import (
+    BackendError,
+    InvalidAnswer,
+    RateLimited,
+    RequestRejected,
+)
+from agentrt.ir.request import Capabilities, Chunk, Completion, Request
+
+__all__ = ["HttpSettings", "OpenAIBackend"]
+
+# One event may be a whole tool call's arguments; httpx2 stops at 1 MiB unless told otherwise.
+_MAX_EVENT_BYTES = 16 * 2**20
+_LAST_BYTE_WITHIN_S = 0.25
+_UNKNOWN_FIELD_STATUSES = {400, 422, 501}
+
+
+class OpenAIBackend:
+    """The server at `url` (`http://host:8000`, `https://api.openai.com/v1`).
+
+    Structured output is asked for with `response_format`. A server that refuses it is asked again
+    without, and from then on `capabilities().json_schema` is False.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str | None = None,
+        api_key: str | None = None,
+        settings: HttpSettings | None = None,
+        kind: ServerKind | None = None,
+    ) -> None:
+        """Nothing is sent yet. Without `model` the one that the server serves is taken.
+
+        `kind` is what the server is known to be; otherwise its list of models tells, or nothing.
+
+        Raises:
+            InputError: `url` is no HTTP URL, or it or the key cannot be used.
+        """
+        settings = settings or HttpSettings()
+        self.connection = HttpConnection(url, api_key=api_key, settings=settings)
+        if kind is None and self.connection.host.endswith("api.openai.com"):
+            kind = OPENAI
+        self._kind = kind
+        self._model = model
+        self._limiter = None if settings.limits is None else RateLimiter(settings.limits)
+        self._listing = asyncio.Lock()
+        self._models: ModelList | None = None
+        self._takes_schema = True
+
+    def __repr__(self) -> str:
+        return f"OpenAIBackend({self.name!r})"
+
+    @property
+    def name(self) -> str:
+        return self.connection.url
+
+    async def capabilities(self) -> Capabilities:
+        """From `/v1/models` and what its kind of server does by default; `probe` asks more."""
+        models = await self._listed()
+        kind = self.kind
+        notes = () if self._takes_schema else ("the server refused response_format",)
+        return Capabilities(
+            models=(self._model,) if self._model else models.names,
+            json_schema=self._takes_schema,
+            tools=True,
+            streaming=True,
+            reports_cached_tokens=kind.reports_cached_tokens,
+            metrics=kind.has_metrics,
+            context_tokens=models.context_tokens,
+            server=kind.name,
+            notes=notes,
+        )
+
+    async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
+        model = request.options.model or self._model or await self._only_model()
+        if self._limiter is not None:
+            await self._admit(request)
+        has_schema = request.output_schema is not None and self._takes_schema
+        try:
+            return await self._attempt(request, model, on_chunk, has_schema=has_schema)
+        except RequestRejected as refusal:
+            if not has_schema or refusal.status not in _UNKNOWN_FIELD_STATUSES:
+                raise
+            return await self._without_schema(request, model, on_chunk, refusal)
+
+    async def aclose(self) -> None:
+        await self.connection.aclose()
+
+    @property
+    def kind(self) -> ServerKind:
+        """What the server is known to be so far."""
+        found = self._models.kind if self._models else None
+        return self._kind or found or GENERIC
+
+    async def _admit(self, request: Request) -> None:
+        assert self._limiter is not None  # noqa: S101  the caller looked
+        try:
+            await self._limiter.admit(estimated_tokens(request))
+        except RateLimited as error:
+            error.url = self.name
+            raise
+
+    async def _without_schema(
+        self, request: Request, model: str, on_chunk: OnChunk | None, refusal: RequestRejected
+    ) -> Completion:
+        try:
+            completion = await self._attempt(request, model, on_chunk, has_schema=False)
+        except RequestRejected:
+            # It was not the schema: the first refusal is the honest one.
+            raise refusal from None
+        self._takes_schema = False
+        return completion
+
+    async def _attempt(
+        self, request: Request, model: str, on_chunk: OnChunk | None, *, has_schema: bool
+    ) -> Completion:
+        body = request_body(
+            request,
+            model=model,
+            is_streamed=on_chunk is not None,
+            has_schema=has_schema,
+            limit_field=self.kind.limit_field,
+        )
+        url = f"{self.name}/chat/completions"
+        exchanged = self.connection.exchange("POST", url, body, timeout_s=request.options.timeout_s)
+        if on_chunk is None:
+            async with exchanged as exchange:
+                return await self._read_whole(exchange)
+        stream = StreamedCompletion(url=self.name, clock=asyncio.get_running_loop().time)
+        try:
+            async with exchanged as exchange:
+                if not _is_event_stream(exchange.response):
+                    # Asked for a stream, some servers answer in one piece.
+                    completion = await self._read_whole(exchange)
+                    on_chunk(Chunk(completion.text))
+                    return completion
+                await _read_stream(exchange, stream, on_chunk)
+        except BackendError:
+            # What goes wrong after the answer's end does not take it back.
+            if not stream.is_whole:
+                raise
+        return stream.completion()
+
+    async def _read_whole(self, exchange: Exchange) -> Completion:
+        content = await self.connection.read(exchange)
+        return parse_completion(parse_json(content), url=self.name)
+
+    async def _only_model(self) -> str:
+        names = (await self._listed()).names
+        if len(names) == 1:
+            return names[0]
+        which = f"serves {', '.join(names[:20])}" if names else "does not say what it serves"
+        raise RequestRejected(
+            f"{self.name} {which}: say which model to ask for (the model option)", url=self.name
+        )
+
+    async def _listed(self) -> ModelList:
+        """What `/v1/models` says, asked once; a server without it is one without a list."""
+        async with self._listing:
+            if self._models is None:
+                self._models = await self._list_models()
+            return self._models
+
+    async def _list_models(self) -> ModelList:
+        try:
+            content = await self.connection.get(f"{self.name}/models")
+        except RequestRejected as error:
+            if error.status in {404, 405} and self._model:
+                return ModelList()
+            raise
+        models = read_models(parse_json(content))
+        if models is None:
+            shown = message_in(content[:20_000].decode(errors="replace"))
+            raise InvalidAnswer(
+                f"{self.name}/models is no list of models: {shown}", url=self.name, retryable=False
+            )
+        return models
+
+
+async def _read_stream(exchange: Exchange, stream: StreamedCompletion, on_chunk: OnChunk) -> None:
+    """Feed `stream` to its end."""
+    events = httpx2.EventSource(exchange.response, max_event_size=_MAX_EVENT_BYTES)
+    async for event in events:
+        piece = stream.feed(event.data)
+        if stream.is_done:
+            # Reading on to the end is what makes the connection reusable.
+            exchange.patience.end_within(_LAST_BYTE_WITHIN_S)
+        else:
+            on_chunk(Chunk(piece))
+
+
+def _is_event_stream(response: httpx2.Response) -> bool:
+    return "event-stream" in response.headers.get("content-type", "").lower()
