@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 import typing
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard, cast
 
 from pydantic import BaseModel
 
@@ -45,17 +46,16 @@ def expression_of(
 
 def annotation_of(value: Any) -> Any:
     """The type of what an author wrote: of a symbolic value its own, of a container its items'."""
-    match value:
-        case Ref():
-            return value.__annotation__
-        case list() | tuple():
-            items = typing.cast("list[Any] | tuple[Any, ...]", value)
-            return list[union([annotation_of(item) for item in items])]  # type: ignore[misc]  # a type made at run time
-        case dict():
-            values = typing.cast("dict[Any, Any]", value).values()
-            return dict[str, union([annotation_of(item) for item in values])]  # type: ignore[misc]  # likewise
-        case _:
-            return type(value)
+    if isinstance(value, Ref):
+        return value.__annotation__
+    if _is_tuple(value):
+        return types.GenericAlias(tuple, tuple(annotation_of(item) for item in value))
+    if _is_list(value):
+        return types.GenericAlias(list, union([annotation_of(item) for item in value]))
+    if _is_dict(value):
+        items = union([annotation_of(item) for item in value.values()])
+        return types.GenericAlias(dict, (str, items))
+    return cast("Any", type(value))
 
 
 def _constant(
@@ -70,19 +70,15 @@ def _constant(
 
 def _from_json(data: Json, tracer: Tracer) -> Expression:
     """JSON data with marks in its texts: a constant model one of whose fields was an f-string."""
-    match data:
-        case str():
-            return text_expression(data, tracer)
-        case list():
-            items = typing.cast("list[Any]", data)
-            return Items(tuple(_from_json(item, tracer) for item in items))
-        case dict():
-            fields = typing.cast("dict[str, Any]", data)
-            if any(has_marks(name) for name in fields):
-                raise TraceError("a symbolic value cannot be a key of a dict")
-            return Fields(tuple((name, _from_json(item, tracer)) for name, item in fields.items()))
-        case _:
-            return Const(data)
+    if isinstance(data, str):
+        return text_expression(data, tracer)
+    if _is_list(data):
+        return Items(tuple(_from_json(item, tracer) for item in data))
+    if _is_dict(data):
+        if any(has_marks(name) for name in data):
+            raise TraceError("a symbolic value cannot be a key of a dict")
+        return Fields(tuple((name, _from_json(item, tracer)) for name, item in data.items()))
+    return Const(data)
 
 
 def _container(
@@ -91,22 +87,22 @@ def _container(
     annotation = unwrapped(expected.annotation)
     if is_union(annotation):
         return _container_of_union(value, annotation, tracer, place)
-    if isinstance(value, dict):
-        return _fields(typing.cast("dict[Any, Any]", value), expected, tracer, place)
-    if not isinstance(value, (list, tuple)):
+    if _is_dict(value):
+        return _fields(value, expected, tracer, place)
+    if not _is_list(value) and not _is_tuple(value):
         raise TraceError(
             f"{_at(place)}: a {type(value).__name__} cannot hold symbolic values; build it in a "
             "`@tool` that takes them as arguments"
         )
-    items = typing.cast("list[Any] | tuple[Any, ...]", value)
-    types = _item_types(annotation, len(items))
-    if types is None:
+    items: list[Any] = list(value)
+    item_types = _item_types(annotation, len(items))
+    if item_types is None:
         raise _misfit(f"a {type(value).__name__} of {len(items)}", expected, place)
     node, part = place
     return Items(
         tuple(
             expression_of(item, value_type(each), tracer, (node, f"{part}[{index}]"))
-            for index, (item, each) in enumerate(zip(items, types, strict=True))
+            for index, (item, each) in enumerate(zip(items, item_types, strict=True))
         )
     )
 
@@ -139,8 +135,8 @@ def _item_types(annotation: Any, count: int) -> list[Any] | None:
 def _fields(
     value: dict[Any, Any], expected: ValueType[Any], tracer: Tracer, place: tuple[str, str]
 ) -> Expression:
-    types = _field_types(unwrapped(expected.annotation), value)
-    if types is None:
+    field_types = _field_types(unwrapped(expected.annotation), value)
+    if field_types is None:
         raise _misfit(f"a dict with keys {', '.join(map(repr, value))}", expected, place)
     node, part = place
     fields: list[tuple[str, Expression]] = []
@@ -148,7 +144,7 @@ def _fields(
         if not isinstance(key, str) or has_marks(key):
             raise TraceError(f"{_at(place)}: the key {key!r} must be a constant str")
         where = (node, f"{part}[{key!r}]")
-        fields.append((key, expression_of(item, value_type(types[key]), tracer, where)))
+        fields.append((key, expression_of(item, value_type(field_types[key]), tracer, where)))
     return Fields(tuple(fields))
 
 
@@ -166,22 +162,11 @@ def _field_types(annotation: Any, value: dict[Any, Any]) -> Mapping[Any, Any] | 
 
 
 def _has_ref(value: Any) -> bool:
-    match value:
-        case str() | int() | float() | None:
-            return False
-        case Ref():
-            return True
-        case list() | tuple() | set() | frozenset():
-            return any(_is_symbolic(item) for item in typing.cast("list[Any]", value))
-        case dict():
-            return any(_is_symbolic(item) for item in typing.cast("dict[Any, Any]", value).values())
-        case BaseModel():
-            return any(_has_ref(item) for item in value.__dict__.values())
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            names = (each.name for each in dataclasses.fields(value))
-            return any(_has_ref(getattr(value, name, None)) for name in names)
-        case _:
-            return False
+    if isinstance(value, Ref):
+        return True
+    if isinstance(value, (str, int, float)) or value is None:
+        return False
+    return any(_is_symbolic(part) for part in _parts(value))
 
 
 def _is_symbolic(item: Any) -> bool:
@@ -189,17 +174,40 @@ def _is_symbolic(item: Any) -> bool:
     return (type(item) is str and has_marks(item)) or _has_ref(item)
 
 
+def _parts(value: Any) -> Iterable[Any]:
+    """What a container or a model directly holds. A model's texts are looked at as JSON later."""
+    if _is_list(value) or _is_tuple(value) or isinstance(value, (set, frozenset)):
+        return cast("Iterable[Any]", value)
+    if _is_dict(value):
+        return value.values()
+    fields: Iterable[Any] = ()
+    if isinstance(value, BaseModel):
+        fields = value.__dict__.values()
+    elif dataclasses.is_dataclass(value):
+        fields = [getattr(value, field.name, None) for field in dataclasses.fields(value)]
+    return [field for field in fields if not isinstance(field, str)]
+
+
 def _holds_marks(data: Json) -> bool:
-    match data:
-        case str():
-            return has_marks(data)
-        case list():
-            return any(_holds_marks(item) for item in typing.cast("list[Any]", data))
-        case dict():
-            fields = typing.cast("dict[str, Any]", data)
-            return any(has_marks(name) or _holds_marks(item) for name, item in fields.items())
-        case _:
-            return False
+    if isinstance(data, str):
+        return has_marks(data)
+    if _is_list(data):
+        return any(_holds_marks(item) for item in data)
+    if _is_dict(data):
+        return any(has_marks(name) or _holds_marks(item) for name, item in data.items())
+    return False
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
+
+
+def _is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    return isinstance(value, tuple)
+
+
+def _is_dict(value: object) -> TypeGuard[dict[Any, Any]]:
+    return isinstance(value, dict)
 
 
 def _misfit(what: str, expected: ValueType[Any], place: tuple[str, str]) -> TraceError:

@@ -19,20 +19,21 @@ def is_assignable(source: Any, target: Any) -> bool:
     if source is target:
         return True
     source, target = unwrapped(source), unwrapped(target)
-    if source is target or source == target or source in (Any, typing.Never):
-        return True
-    if target is Any or target is object:
+    if source == target or source in (Any, typing.Never) or target in (Any, object):
         return True
     if is_union(source):
         return all(is_assignable(part, target) for part in typing.get_args(source))
-    if is_union(target):
-        return any(is_assignable(source, part) for part in typing.get_args(target)) or (
-            typing.get_origin(source) is Literal and _is_literal_in(source, target)
-        )
     if typing.get_origin(source) is Literal:
         return _is_literal_in(source, target)
+    return _is_one_assignable(source, target)
+
+
+def _is_one_assignable(source: Any, target: Any) -> bool:
+    """As `is_assignable`, for a source that is neither a union nor a literal."""
+    if is_union(target):
+        return any(is_assignable(source, part) for part in typing.get_args(target))
     if typing.get_origin(target) is Literal:
-        return source is bool and set(typing.get_args(target)) == {True, False}
+        return source is bool and {True, False} == set(typing.get_args(target))
     if isinstance(source, typing.NewType):
         return is_assignable(source.__supertype__, target)
     return _is_class_assignable(source, target)
@@ -41,7 +42,7 @@ def is_assignable(source: Any, target: Any) -> bool:
 def _is_literal_in(source: Any, target: Any) -> bool:
     """Whether each of the literal values of `source` fits `target`, alone."""
     if typing.get_origin(target) is Literal:
-        allowed = [(type(value), value) for value in typing.get_args(target)]
+        allowed: list[tuple[Any, Any]] = [(type(value), value) for value in typing.get_args(target)]
         return all((type(value), value) in allowed for value in typing.get_args(source))
     if is_union(target):
         return all(

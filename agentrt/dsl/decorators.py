@@ -51,7 +51,11 @@ def tool(function: Any = None, /, **options: Unpack[ToolOptions]) -> Any:
     """
     if function is not None:
         return make_tool(function, options)
-    return lambda decorated: make_tool(decorated, options)
+
+    def decorate(decorated: Callable[..., Any]) -> Any:
+        return make_tool(decorated, options)
+
+    return decorate
 
 
 @overload
@@ -70,7 +74,11 @@ def llm(
     """
     if function is not None:
         return make_llm(function, tuple(static), options)
-    return lambda decorated: make_llm(decorated, tuple(static), options)
+
+    def decorate(decorated: Callable[..., Any]) -> Any:
+        return make_llm(decorated, tuple(static), options)
+
+    return decorate
 
 
 @overload
@@ -97,7 +105,11 @@ def agent(
     """
     if function is not None:
         return make_agent(function, tools, tuple(static), options)
-    return lambda decorated: make_agent(decorated, tools, tuple(static), options)
+
+    def decorate(decorated: Callable[..., Any]) -> Any:
+        return make_agent(decorated, tools, tuple(static), options)
+
+    return decorate
 
 
 @overload
@@ -114,4 +126,8 @@ def workflow(
     """
     if function is not None:
         return make_workflow(function, tuple(static), name)
-    return lambda decorated: make_workflow(decorated, tuple(static), name)
+
+    def decorate(decorated: Callable[..., Any]) -> Any:
+        return make_workflow(decorated, tuple(static), name)
+
+    return decorate

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel
@@ -42,22 +43,23 @@ def union(annotations: Sequence[Any]) -> Any:
             different.append(annotation)
     if not different:
         return typing.Never
-    return different[0] if len(different) == 1 else Union[tuple(different)]
+    return different[0] if len(different) == 1 else Union[tuple(different)]  # noqa: UP007  of any number
 
 
 def members(annotation: Any) -> Mapping[str, Any] | None:
     """The public fields of a model, dataclass or named tuple with their types; None: no such."""
-    cls = typing.get_origin(annotation) or annotation
-    if not isinstance(cls, type):
+    cls: Any = typing.get_origin(annotation) or annotation
+    if not inspect.isclass(cls):
         return None
     if issubclass(cls, BaseModel):
         return {name: field.annotation for name, field in cls.model_fields.items()}
     if dataclasses.is_dataclass(cls):
         hints = _hints(cls)
         return {field.name: hints.get(field.name, Any) for field in dataclasses.fields(cls)}
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+    named: tuple[str, ...] | None = getattr(annotation, "_fields", None)
+    if named is not None and issubclass(cls, tuple):
         hints = _hints(cls)
-        return {name: hints.get(name, Any) for name in cls._fields}
+        return {name: hints.get(name, Any) for name in named}
     return None
 
 
@@ -146,7 +148,7 @@ def element_annotation(annotation: Any) -> Any | None:
     return None
 
 
-def _of_each(annotation: Any, label: str, part_of: Any) -> Any:
+def _of_each(annotation: Any, label: str, part_of: Callable[[Any], Any]) -> Any:
     parts = typing.get_args(annotation)
     if type(None) in parts:
         raise TraceError(

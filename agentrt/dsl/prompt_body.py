@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, TypeGuard
 
 from agentrt.dsl.arguments import expression_of
 from agentrt.dsl.ref import Ref, project_expression
@@ -75,9 +75,9 @@ class PromptBody:
                 raise PromptError(
                     f"{name}: its body raised {type(error).__name__}: {error}"
                 ) from error
-        if not isinstance(prompt, Prompt):
+        if not _is_prompt(prompt):
             raise PromptError(f"{name} must return a Prompt, not {type(prompt).__name__}")
-        return _template_of(cast("Prompt[Any]", prompt), tracer)
+        return _template_of(prompt, tracer)
 
     def _filled(self, body: Template, arguments: Mapping[str, Expression]) -> Template:
         return template(self._parts(body, arguments))
@@ -96,6 +96,10 @@ class PromptBody:
             value = value_type(annotation).from_json(expression.value)
             return [Text(render_value(project(value, use.path)))]
         return value_parts(project_expression(expression, use.path), Any)
+
+
+def _is_prompt(value: object) -> TypeGuard[Prompt[Any]]:
+    return isinstance(value, Prompt)
 
 
 def _template_of(prompt: Prompt[Any], tracer: Tracer) -> PromptTemplate:

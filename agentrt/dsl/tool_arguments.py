@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from agentrt.dsl.signature import Signature
 from agentrt.errors import SchemaError
@@ -18,7 +18,7 @@ def parse_arguments(text: str, signature: Signature) -> dict[str, Any]:
     Raises:
         SchemaError: saying what is wrong and what is expected, in words a model can act on.
     """
-    given = parse_object(text) if text.strip() else {}
+    given: Mapping[str, Any] = parse_object(text) if text.strip() else {}
     parameters = signature.parameters
     unknown = [name for name in given if name not in parameters]
     if unknown:
@@ -55,7 +55,7 @@ def parse_object(text: str) -> Mapping[str, Any]:
         raise SchemaError(f"the arguments are not valid JSON: {error}") from error
     if not isinstance(data, dict):
         raise SchemaError(f"the arguments must be a JSON object, not {_kind(data)}")
-    return data
+    return cast("dict[str, Any]", data)
 
 
 def _refuse_constant(constant: str) -> NoReturn:

@@ -98,7 +98,7 @@ class Traceable(ABC, Generic[P, R]):
     ) -> list[S]: ...
     @overload
     def map(self: _OfMore[A, S], items: list[A] | tuple[A, ...], /, **fixed: Any) -> list[S]: ...
-    def map(self, *items: Any, **fixed: Any) -> Any:
+    def map(self, /, *items: Any, **fixed: Any) -> Any:
         """One call for each item, all at once; the results as a list, in order.
 
         Like the builtin: the first parameter takes the items of the first list, the second those

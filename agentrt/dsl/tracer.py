@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -85,7 +85,7 @@ class Tracer:
     ) -> None:
         self.name = name
         self.parent = parent
-        self.trace = Trace() if parent is None else parent.trace
+        self.trace: Trace = Trace() if parent is None else parent.trace
         self.prompt_of = prompt_of
         self._captures = captures
         self._inputs: list[InputNode] = []
@@ -126,7 +126,7 @@ class Tracer:
         return self.name if self.parent is None else self.parent.trace_name
 
     @contextmanager
-    def inlined(self, name: str) -> Iterator[None]:
+    def inlined(self, name: str) -> Generator[None]:
         """Nodes made inside are called `name.…`."""
         before = self._prefix
         self._prefix = self.new_id(name) + "."
@@ -239,7 +239,7 @@ def tracer_for(name: str) -> Tracer:
 
 
 @contextmanager
-def tracing(tracer: Tracer) -> Iterator[Tracer]:
+def tracing(tracer: Tracer) -> Generator[Tracer]:
     """Make `tracer` the one that calls add to."""
     token = _current.set(tracer)
     try:

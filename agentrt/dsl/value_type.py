@@ -7,7 +7,7 @@ import json
 import types
 import typing
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
 
@@ -100,9 +100,9 @@ class ValueType(Generic[T]):
             SchemaError: it does not fit.
         """
         if type(value) is self.annotation and self.annotation in _EXACT:
-            return typing.cast("T", value)
+            return cast("T", value)
         if isinstance(value, BaseModel) and type(value) is self.annotation:
-            return typing.cast("T", value)
+            return cast("T", value)
         try:
             return self._adapter.validate_python(value, strict=_is_scalar(self.annotation))
         except ValidationError as error:
@@ -121,7 +121,7 @@ class ValueType(Generic[T]):
             SchemaError: it does not fit.
         """
         if type(data) is self.annotation and self.annotation in _EXACT:
-            return typing.cast("T", data)
+            return cast("T", data)
         try:
             return self._adapter.validate_json(json.dumps(data))
         except ValidationError as error:
@@ -134,15 +134,15 @@ class ValueType(Generic[T]):
             SchemaError: saying what is wrong, in words a model can act on.
         """
         if self.is_text:
-            return typing.cast("T", text)
+            return cast("T", text)
         try:
-            data = json.loads(_unfenced(text))
+            data: Any = json.loads(_unfenced(text))
         except (ValueError, RecursionError) as error:
             raise SchemaError(f"the answer is not valid JSON: {error}") from error
         if self.is_wrapped:
             if not isinstance(data, dict) or _WRAPPER not in data:
                 raise SchemaError(f'the answer must be an object with the key "{_WRAPPER}"')
-            data = data[_WRAPPER]
+            data = cast("dict[str, Any]", data)[_WRAPPER]
         return self.from_json(data)
 
 

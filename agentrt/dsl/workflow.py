@@ -79,7 +79,7 @@ class Workflow(Traceable[P, R]):
             InputError: an argument is missing, unknown, or of the wrong type.
             DefinitionError: the workflow cannot be traced.
         """
-        return self._bound(self.signature.bind(args, kwargs, InputError), ValueType.check)
+        return self._bound(self.signature.bind(args, kwargs, InputError), ValueType[Any].check)
 
     def bind_json(self, data: Mapping[str, Json]) -> Bound[R]:
         """As `bind`, from JSON data: of the command line, or of a stored run.
@@ -88,7 +88,7 @@ class Workflow(Traceable[P, R]):
             InputError: an argument is missing, unknown, or of the wrong type.
             DefinitionError: the workflow cannot be traced.
         """
-        return self._bound(self.signature.bind((), data, InputError), ValueType.from_json)
+        return self._bound(self.signature.bind((), data, InputError), ValueType[Any].from_json)
 
     def _bound(
         self, given: Mapping[str, Any], read: Callable[[ValueType[Any], Any], Any]
