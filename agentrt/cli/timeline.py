@@ -84,8 +84,8 @@ def bar(row: Row, *, total_s: float, width: int, is_ascii: bool = False) -> str:
         return " " * width
     counts = [0] * width
     for start, end in row.spans:
-        first = min(int(start / total_s * width), width - 1)
-        last = min(max(math.ceil(end / total_s * width), first + 1), width)
+        first = min(int(min(start / total_s, 1) * width), width - 1)
+        last = min(max(math.ceil(min(end / total_s, 1) * width), first + 1), width)
         for cell in range(first, last):
             counts[cell] += 1
     full = "#" if is_ascii else ("░" if row.is_restored else "█")

@@ -80,7 +80,7 @@ def group_label(node_ids: Sequence[str]) -> str:
     """One name for instances of one node: `summarise[0..11]`."""
     columns = zip(*(_INDEX.findall(node_id) for node_id in node_ids), strict=True)
     ranges = iter([_range([int(number) for number in column]) for column in columns])
-    return short_label(_INDEX.sub(lambda _: next(ranges), node_ids[0]))
+    return _INDEX.sub(lambda _: next(ranges), short_label(node_ids[0]))
 
 
 def _range(numbers: list[int]) -> str:
