@@ -114,6 +114,7 @@ class ToolError(RunError):
 
     Attributes:
         retryable: Whether another attempt could end differently (a wrong type could not).
+        is_effect_unknown: The call writes and was given up on half-way: it may have happened.
     """
 
     def __init__(
@@ -123,9 +124,11 @@ class ToolError(RunError):
         run_id: str | None = None,
         node_id: str | None = None,
         retryable: bool = True,
+        is_effect_unknown: bool = False,
     ) -> None:
         super().__init__(message, run_id=run_id, node_id=node_id)
         self.retryable = retryable
+        self.is_effect_unknown = is_effect_unknown
 
 
 class OutputError(RunError):

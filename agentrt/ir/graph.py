@@ -65,6 +65,11 @@ class Graph:
         """A SHA-256 of the content: the same for any order of nodes and dicts, in any process."""
         return content_hash(self.to_json(is_ordered=False))
 
+    @cached_property
+    def json(self) -> dict[str, Json]:
+        """`to_json()`, made once. Do not change it."""
+        return self.to_json()
+
     def lint(self) -> None:
         """Check the graph's own rules, in every body too.
 

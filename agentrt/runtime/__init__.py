@@ -1,1 +1,7 @@
 """The shell: performs what the pure layers decide, on real time."""
+
+from agentrt.runtime.results import RunResult
+from agentrt.runtime.run import Run
+from agentrt.runtime.runtime import Runtime, run
+
+__all__ = ["Run", "RunResult", "Runtime", "run"]

@@ -1,0 +1,235 @@
+"""`Driver`: from a bound workflow to a result, with the records that go with it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from agentrt.clock import Clock
+from agentrt.dsl.workflow import Bound
+from agentrt.errors import AgentRTError, StoreError
+from agentrt.ir.event import RunFinished, RunStarted
+from agentrt.runtime.executable import Executable
+from agentrt.runtime.execution import Ending, Execution
+from agentrt.runtime.journal import Journal, OnEvent
+from agentrt.runtime.llm_calls import LLMCalls
+from agentrt.runtime.perform import Performer
+from agentrt.runtime.program import Program
+from agentrt.runtime.restore import Restored
+from agentrt.runtime.results import RunResult
+from agentrt.runtime.tool_calls import ToolCalls
+from agentrt.store.base import RunRecord, RunStore, StoredRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """One go at a run: the first, or a resumed one.
+
+    Attributes:
+        stored: What is kept of earlier sittings.
+    """
+
+    run_id: str
+    target: str
+    call: Bound[Any]
+    executable: Executable
+    on_error: Literal["fail", "collect"]
+    deadline_s: float | None
+    stored: StoredRun | None = None
+    restored: Restored | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A sitting with everything in place; nothing of it has run."""
+
+    run_id: str
+    sitting: Sitting
+    journal: Journal
+    performer: Performer
+    execution: Execution
+
+
+class Driver:
+    """What all runs of one runtime share."""
+
+    def __init__(
+        self,
+        *,
+        store: RunStore | None,
+        clock: Clock,
+        tools: ToolCalls,
+        llms: LLMCalls,
+        observers: tuple[OnEvent, ...],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._tools = tools
+        self._llms = llms
+        self._observers = observers
+        self._arrivals = 0
+
+    def prepare(self, sitting: Sitting) -> Prepared:
+        """Everything a run needs, its place in the queues included."""
+        stored = sitting.stored
+        journal = Journal(
+            sitting.run_id,
+            store=self._store,
+            observers=self._observers,
+            sequence=0 if stored is None else max((e.seq for e in stored.events), default=0),
+        )
+        performer = self._performer(journal)
+        if stored is not None:
+            performer.start_at(_elapsed_s(stored))
+        execution = Execution(
+            sitting.executable,
+            dict(sitting.call.arguments),
+            journal=journal,
+            performer=performer,
+            on_error=sitting.on_error,
+            restored=sitting.restored,
+        )
+        return Prepared(
+            run_id=sitting.run_id,
+            sitting=sitting,
+            journal=journal,
+            performer=performer,
+            execution=execution,
+        )
+
+    async def drive(self, prepared: Prepared) -> RunResult[Any]:
+        """Run to the end, record it, and say how it went.
+
+        Raises:
+            asyncio.CancelledError: the task was cancelled; the run is recorded as cancelled.
+            InvariantError: a bug in agentrt.
+        """
+        sitting, journal, execution = prepared.sitting, prepared.journal, prepared.execution
+        performer = prepared.performer
+        record = self._record(sitting)
+        workflow = sitting.call.workflow.name
+        started = RunStarted(journal.run_id, workflow, performer.now(), sitting.stored is not None)
+        journal.run_started(record, started)
+        alarm = self._set_alarm(sitting.deadline_s, execution)
+        ending = Ending("cancelled", None, None)
+        try:
+            ending = await execution.run()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            ended_s = performer.now()
+            await journal.run_finished(
+                self._end_record(record, ending, ended_s, sitting),
+                RunFinished(journal.run_id, ending.status, ended_s, _told(ending.error)),
+            )
+        return RunResult(
+            run_id=journal.run_id,
+            status=ending.status,
+            output=ending.output,
+            error=ending.error,
+            errors=execution.errors,
+            duration_s=ended_s,
+            instances=execution.instances,
+            store_error=journal.failure,
+        )
+
+    @asynccontextmanager
+    async def claimed(self, run_id: str) -> AsyncIterator[StoredRun]:
+        """A stored run, ours alone from here on; given back if the block fails.
+
+        Raises:
+            StoreError: there is no store, no such run, or another process is working on it.
+        """
+        if self._store is None:
+            raise StoreError("this runtime keeps no runs: give it a store")
+        full_id = (await self._store.load(run_id)).run.run_id
+        await self._store.claim(full_id, new_owner())
+        try:
+            # Read again: until now somebody else could still have been at work.
+            yield await self._store.load(full_id)
+        except BaseException:
+            await self._store.release(full_id)
+            raise
+
+    def program(self, name: str, run_id: str) -> Program:
+        journal = Journal(run_id, store=self._store, observers=self._observers)
+        return Program(
+            name,
+            journal=journal,
+            performer=self._performer(journal),
+            created_at=self._clock.wall_time(),
+        )
+
+    def _performer(self, journal: Journal) -> Performer:
+        self._arrivals += 1
+        return Performer(
+            journal=journal,
+            tools=self._tools,
+            llms=self._llms,
+            clock=self._clock,
+            program=self._arrivals,
+        )
+
+    def _record(self, sitting: Sitting) -> RunRecord:
+        if sitting.stored is not None:
+            return replace(sitting.stored.run, status="running", error=None)
+        graph = sitting.call.traced.graph
+        if self._store is None:  # nobody will read it
+            return RunRecord(
+                run_id=sitting.run_id,
+                workflow=graph.name,
+                graph_hash="",
+                graph=None,
+                input=None,
+                created_at=0.0,
+            )
+        return RunRecord(
+            run_id=sitting.run_id,
+            workflow=graph.name,
+            target=sitting.target,
+            graph_hash=graph.hash,
+            graph=graph.json,
+            input=sitting.call.input_json(),
+            created_at=self._clock.wall_time(),
+        )
+
+    def _end_record(
+        self, record: RunRecord, ending: Ending, ended_s: float, sitting: Sitting
+    ) -> RunRecord:
+        output: Any = None
+        if self._store is not None and ending.status == "finished":
+            output = sitting.call.traced.bindings.output.to_json(ending.output)
+        return replace(
+            record,
+            status=ending.status,
+            output=output,
+            error=_told(ending.error),
+            duration_s=ended_s,
+        )
+
+    def _set_alarm(
+        self, deadline_s: float | None, execution: Execution
+    ) -> asyncio.TimerHandle | None:
+        if deadline_s is None:
+            return None
+        reason = f"its deadline of {deadline_s:g} s passed"
+        return asyncio.get_running_loop().call_later(deadline_s, execution.cancel, reason)
+
+
+def new_owner() -> str:
+    """Tells two claims of one process apart."""
+    return uuid.uuid4().hex
+
+
+def _elapsed_s(stored: StoredRun) -> float:
+    """How long the earlier sittings took; one that was killed is told by its last node."""
+    ends = [node.finished_s or node.started_s for node in stored.nodes]
+    return max([stored.run.duration_s, *ends])
+
+
+def _told(error: AgentRTError | None) -> str | None:
+    return None if error is None else str(error)

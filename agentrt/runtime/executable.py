@@ -1,0 +1,198 @@
+"""`Executable`: a graph made ready to run many times: expressions compiled, names resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, assert_never
+
+from agentrt.dsl.binding import Bindings
+from agentrt.dsl.functions import ToolFunction
+from agentrt.dsl.value_type import ValueType
+from agentrt.ir.expression import NodeId, Use, uses
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import (
+    AgentNode,
+    BranchNode,
+    InputNode,
+    LLMNode,
+    LoopNode,
+    MapNode,
+    Node,
+    ToolNode,
+)
+from agentrt.runtime.evaluate import (
+    Evaluate,
+    Values,
+    arguments_evaluator,
+    evaluator,
+    prompt_evaluator,
+)
+
+RenderPrompt: TypeAlias = Callable[[Values], tuple[str | None, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStep:
+    """A tool call, ready to make."""
+
+    node: ToolNode
+    tool: ToolFunction[..., Any]
+    arguments: Callable[[Values], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class LLMStep:
+    """An LLM call, ready to make."""
+
+    node: LLMNode
+    answer: ValueType[Any]
+    prompt: RenderPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStep:
+    """An agent, ready to unroll."""
+
+    node: AgentNode
+    answer: ValueType[Any]
+    prompt: RenderPrompt
+    tools: tuple[ToolFunction[..., Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MapStep:
+    """A map, ready to unroll.
+
+    Attributes:
+        item_sources: For each mapped input, the map of the same graph whose list it iterates over,
+            if it is one: its items are then taken one by one, as they finish.
+    """
+
+    node: MapNode
+    body: Executable
+    inputs: tuple[tuple[str, Evaluate], ...]
+    item_sources: tuple[tuple[str, NodeId], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BranchStep:
+    """A branch, ready to unroll."""
+
+    node: BranchNode
+    condition: Evaluate
+    then: Executable
+    otherwise: Executable
+    inputs: tuple[tuple[str, Evaluate], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStep:
+    """A loop, ready to unroll."""
+
+    node: LoopNode
+    initial: Evaluate
+    step: Executable
+    until: Executable
+    inputs: tuple[tuple[str, Evaluate], ...]
+
+
+Step: TypeAlias = ToolStep | LLMStep | AgentStep | MapStep | BranchStep | LoopStep
+
+
+class Executable:
+    """A graph and its bindings. Holds no state of any run.
+
+    Attributes:
+        steps: Every node but the inputs, in definition order.
+        reads: For each step, the steps it waits for; maps it takes items from are left out.
+        input_reads: For each step, the `InputNode`s it reads.
+        output: The value of the graph as a function of the values there are.
+        output_reads: The steps the output reads, and the inputs it reads, each once.
+    """
+
+    def __init__(self, graph: Graph, bindings: Bindings) -> None:
+        self.graph = graph
+        self.bindings = bindings
+        self._input_ids = {node.id for node in graph.inputs}
+        self._map_ids = {node.id for node in graph.nodes if isinstance(node, MapNode)}
+        self.steps: tuple[Step, ...] = tuple(
+            self._compile(node) for node in graph.nodes if not isinstance(node, InputNode)
+        )
+        self.reads: dict[NodeId, tuple[NodeId, ...]] = {}
+        self.input_reads: dict[NodeId, tuple[NodeId, ...]] = {}
+        for step in self.steps:
+            node_id = step.node.id
+            read = graph.dependencies[node_id]
+            from_items = self._read_only_by_item(step)
+            self.reads[node_id] = tuple(
+                r for r in read if r not in self._input_ids and r not in from_items
+            )
+            self.input_reads[node_id] = tuple(r for r in read if r in self._input_ids)
+        self.output = evaluator(graph.output)
+        self.output_steps = tuple(r for r in graph.output_uses if r not in self._input_ids)
+        self.output_inputs = tuple(r for r in graph.output_uses if r in self._input_ids)
+
+    def _compile(self, node: Node) -> Step:
+        bindings = self.bindings
+        match node:
+            case ToolNode():
+                tool = bindings.tools[node.tool]
+                return ToolStep(node, tool, arguments_evaluator(node.inputs, tool.parameters))
+            case LLMNode():
+                return LLMStep(node, bindings.answers[node.function], prompt_evaluator(node.prompt))
+            case AgentNode():
+                return AgentStep(
+                    node,
+                    bindings.answers[node.function],
+                    prompt_evaluator(node.prompt),
+                    tuple(bindings.tools[name] for name in node.tools),
+                )
+            case MapNode():
+                sources = tuple(
+                    (name, value.node)
+                    for name, value in node.inputs
+                    if name in node.mapped
+                    and isinstance(value, Use)
+                    and not value.path
+                    and value.node in self._map_ids
+                )
+                return MapStep(node, Executable(node.body, bindings), _named(node.inputs), sources)
+            case BranchNode():
+                return BranchStep(
+                    node,
+                    evaluator(node.condition),
+                    Executable(node.then, bindings),
+                    Executable(node.otherwise, bindings),
+                    _named(node.inputs),
+                )
+            case LoopNode():
+                return LoopStep(
+                    node,
+                    evaluator(node.initial),
+                    Executable(node.step, bindings),
+                    Executable(node.until, bindings),
+                    _named(node.inputs),
+                )
+            case InputNode():
+                raise AssertionError("inputs are not steps")
+            case _:
+                assert_never(node)
+
+    def _read_only_by_item(self, step: Step) -> frozenset[NodeId]:
+        """The maps `step` reads item by item and in no other way."""
+        if not isinstance(step, MapStep):
+            return frozenset()
+        sources = {source for _, source in step.item_sources}
+        by_item = {name for name, _ in step.item_sources}
+        otherwise = {
+            use.node
+            for name, value in step.node.inputs
+            if name not in by_item
+            for use in uses(value)
+        }
+        return frozenset(sources - otherwise)
+
+
+def _named(inputs: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Evaluate], ...]:
+    return tuple((name, evaluator(value)) for name, value in inputs)

@@ -1,0 +1,368 @@
+"""`Execution`: one run. Performs what `Progress` answers and feeds back what happened."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, assert_never
+
+from agentrt.errors import (
+    AgentRTError,
+    BackendError,
+    DefinitionError,
+    InvariantError,
+    OutputError,
+    RunCancelled,
+    RunError,
+    StoreError,
+    ToolError,
+)
+from agentrt.ir.event import RunStatus
+from agentrt.runtime.agent import AgentRegion
+from agentrt.runtime.evaluate import Values, evaluate_partial
+from agentrt.runtime.executable import (
+    AgentStep,
+    BranchStep,
+    Executable,
+    LLMStep,
+    LoopStep,
+    MapStep,
+    ToolStep,
+)
+from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance, Scope
+from agentrt.runtime.journal import Journal
+from agentrt.runtime.perform import Performer
+from agentrt.runtime.regions import (
+    BranchRegion,
+    Broken,
+    Done,
+    Expand,
+    LoopRegion,
+    MapRegion,
+    Outcome,
+    Region,
+)
+from agentrt.runtime.restore import Restored
+from agentrt.scheduler.progress import (
+    Advance,
+    Cancelled,
+    Child,
+    Expanded,
+    Failed,
+    Finished,
+    Progress,
+    ProgressAction,
+    Skip,
+    Start,
+    Stop,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an execution ended; `output` is partial unless `status` is `finished`."""
+
+    status: RunStatus
+    output: Any
+    error: AgentRTError | None
+
+
+class Execution:
+    """One run, from its first node to its last. Use it once."""
+
+    def __init__(
+        self,
+        executable: Executable,
+        inputs: Values,
+        *,
+        journal: Journal,
+        performer: Performer,
+        on_error: Literal["fail", "collect"],
+        restored: Restored | None = None,
+    ) -> None:
+        self._journal = journal
+        self._performer = performer
+        self._on_error = on_error
+        self._restored = restored
+        self._progress = Progress(on_error=on_error)
+        self._scope = Scope(executable, "", inputs)
+        self._instances: dict[str, Instance] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._actions: deque[ProgressAction] = deque()
+        self._is_performing = False
+        self._cancelled: str | None = None
+        self.errors: dict[str, AgentRTError] = {}
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """In the order they joined the run graph."""
+        return tuple(self._instances.values())
+
+    def cancel(self, reason: str) -> None:
+        """Stop everything that runs; `run` ends once it has. Safe to call at any time, and twice."""
+        if self._cancelled is None:
+            self._cancelled = reason
+            self._perform(self._progress.handle(Cancelled()))
+
+    async def run(self) -> Ending:
+        """Run to the end, whatever it is; nothing is left running.
+
+        Raises:
+            asyncio.CancelledError: the task was cancelled; everything has been stopped.
+            InvariantError: a bug in agentrt.
+        """
+        self._settled = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                if self._cancelled is None:
+                    self._grow(None, self._scope.instances(None))
+                else:
+                    self._settled.set_result(None)
+                await self._settled
+        except BaseExceptionGroup as group:
+            raise _only_cause(group) from group
+        except asyncio.CancelledError:
+            self._cancelled = self._cancelled or "the task that ran it was cancelled"
+            raise
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+        return self._ending()
+
+    # -- performing actions ------------------------------------------------------------------
+
+    def _perform(self, actions: list[ProgressAction]) -> None:
+        """Perform `actions` and all that follow from them; a queue, since chains are long."""
+        queue = self._actions
+        queue.extend(actions)
+        if self._is_performing:
+            return
+        self._is_performing = True
+        try:
+            while queue:
+                action = queue.popleft()
+                match action:
+                    case Start(instance_id):
+                        self._start(self._instances[instance_id])
+                    case Advance(region_id):
+                        self._advance(region_id)
+                    case Skip(instance_id, because):
+                        self._skip(self._instances[instance_id], because)
+                    case Stop(instance_id):
+                        self._stop(self._instances[instance_id])
+                    case _:
+                        assert_never(action)
+        finally:
+            self._is_performing = False
+
+    def _grow(self, region: Instance | None, children: list[tuple[Instance, Child]]) -> None:
+        for instance, _ in children:
+            self._instances[instance.id] = instance
+        event = Expanded(
+            None if region is None else region.id, tuple([child for _, child in children])
+        )
+        self._perform(self._progress.handle(event))
+
+    def _start(self, instance: Instance) -> None:
+        work = instance.work
+        instance.started_s = self._performer.now()
+        restored = self._restored
+        if restored is not None and restored.has(instance.id):
+            self._restore(instance, restored)
+            return
+        if instance.scope is not None and instance.scope.deferred:
+            instance.scope.resolve(instance.work.node.id)  # type: ignore[union-attr]
+        match work:
+            case ToolStep():
+                self._spawn(instance, self._performer.tool)
+            case LLMStep():
+                self._spawn(instance, self._performer.llm)
+            case AgentTurn():
+                self._spawn(instance, self._performer.turn)
+            case AgentCall():
+                self._spawn(instance, self._performer.agent_call)
+            case MapStep() | BranchStep() | LoopStep() | AgentStep():
+                self._begin(instance, work)
+            case FreeTool() | FreeRequest():
+                raise InvariantError(f"{instance.id!r} belongs to no graph")
+            case _:
+                assert_never(work)
+
+    def _spawn(self, instance: Instance, perform: Callable[[Instance], Any]) -> None:
+        instance.task = self._tasks.create_task(self._run_to_end(instance, perform))
+
+    async def _run_to_end(self, instance: Instance, perform: Callable[[Instance], Any]) -> None:
+        try:
+            value = await perform(instance)
+        except InvariantError:
+            raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if instance.status != "open" or (task is not None and task.cancelling()):
+                raise
+            error = RunError("it cancelled itself", node_id=instance.id)
+            self._fail(instance, error)
+        except Exception as error:  # noqa: BLE001  user code ran: whatever it raised is the node's
+            self._fail(instance, error)
+        else:
+            self._finish(instance, value)
+
+    def _finish(self, instance: Instance, value: Any) -> None:
+        if instance.status != "open":
+            return  # stopped meanwhile; its late answer changes nothing
+        instance.status = "finished"
+        instance.value = value
+        instance.finished_s = self._performer.now()
+        scope = instance.scope
+        if scope is not None:
+            scope.values[instance.work.node.id] = value  # type: ignore[union-attr]
+        self._cancel_timer(instance)
+        self._journal.finished(instance, value, self._performer.to_json)
+        self._perform(self._progress.handle(Finished(instance.id)))
+
+    def _fail(self, instance: Instance, error: Exception, partial: Any = None) -> None:
+        if instance.status != "open":
+            return
+        instance.status = "failed"
+        instance.finished_s = self._performer.now()
+        known = _as_run_error(error, instance, self._journal.run_id)
+        instance.error = str(known)
+        self.errors[instance.id] = known
+        if instance.scope is not None and partial is not None:
+            instance.scope.partial[instance.work.node.id] = partial  # type: ignore[union-attr]
+        self._cancel_timer(instance)
+        is_unknown = isinstance(error, ToolError) and error.is_effect_unknown
+        self._journal.failed(instance, instance.error, is_effect_unknown=is_unknown)
+        self._perform(self._progress.handle(Failed(instance.id)))
+
+    def _skip(self, instance: Instance, because: str) -> None:
+        instance.status = "skipped"
+        instance.error = f"skipped: {because} did not finish"
+        self._journal.skipped(instance, because, self._performer.now())
+
+    def _stop(self, instance: Instance) -> None:
+        if instance.status != "open":
+            return
+        instance.status = "cancelled"
+        instance.finished_s = self._performer.now()
+        self._cancel_timer(instance)
+        if instance.task is not None:
+            instance.task.cancel()
+
+    def _restore(self, instance: Instance, restored: Restored) -> None:
+        instance.is_restored = True
+        try:
+            value = restored.take(instance)
+        except Exception as error:  # noqa: BLE001  a stored value that does not fit is the node's failure
+            self._fail(instance, error)
+            return
+        self._finish(instance, value)
+
+    # -- regions -----------------------------------------------------------------------------
+
+    def _begin(self, instance: Instance, step: MapStep | BranchStep | LoopStep | AgentStep) -> None:
+        self._journal.started(instance, 1, instance.started_s or 0.0)
+        scope = instance.scope
+        if scope is None:
+            raise InvariantError(f"region {instance.id!r} has no scope")
+        region: Region
+        match step:
+            case MapStep():
+                region = scope.maps[step.node.id] = MapRegion(instance, step, scope)
+            case BranchStep():
+                region = BranchRegion(instance, step, scope)
+            case LoopStep():
+                region = LoopRegion(instance, step, scope)
+            case AgentStep():
+                region = AgentRegion(instance, step, scope)
+                self._set_timer(instance, region, step.node.timeout_s)
+            case _:
+                assert_never(step)
+        instance.region = region
+        self._follow(instance, region.begin)
+
+    def _advance(self, region_id: str | None) -> None:
+        if region_id is None:
+            if not self._settled.done():
+                self._settled.set_result(None)
+            return
+        instance = self._instances[region_id]
+        if instance.region is not None and instance.status == "open":
+            self._follow(instance, instance.region.advance)
+
+    def _follow(self, instance: Instance, unroll: Callable[[], Outcome]) -> None:
+        try:
+            outcome = unroll()
+        except InvariantError:
+            raise
+        except Exception as error:  # noqa: BLE001  evaluating what the author wrote: a bad index, say
+            self._fail(instance, error)
+            return
+        match outcome:
+            case Expand(children):
+                self._grow(instance, children)
+            case Done(value):
+                self._finish(instance, value)
+            case Broken(broken, partial):
+                self._fail(instance, broken, partial)
+            case _:
+                assert_never(outcome)
+
+    def _set_timer(self, instance: Instance, region: AgentRegion, timeout_s: float | None) -> None:
+        if timeout_s is None:
+            return
+
+        def out_of_time() -> None:
+            self._fail(instance, region.out_of_time())
+
+        loop = asyncio.get_running_loop()
+        self._timers[instance.id] = loop.call_later(timeout_s, out_of_time)
+
+    def _cancel_timer(self, instance: Instance) -> None:
+        if self._timers:
+            timer = self._timers.pop(instance.id, None)
+            if timer is not None:
+                timer.cancel()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _ending(self) -> Ending:
+        run_id = self._journal.run_id
+        if self._cancelled is not None:
+            error = RunCancelled(f"run {run_id} was cancelled: {self._cancelled}", run_id=run_id)
+            return Ending("cancelled", self._partial_output(), error)
+        if self.errors:
+            first = next(iter(self.errors.values()))
+            status: RunStatus = "partial" if self._on_error == "collect" else "failed"
+            return Ending(status, self._partial_output(), first)
+        try:
+            return Ending("finished", self._scope.output(), None)
+        except Exception as error:  # noqa: BLE001  a projection of the output: the author's
+            failure = RunError(f"the output cannot be put together: {error!r}", run_id=run_id)
+            failure.__cause__ = error
+            return Ending("failed", None, failure)
+
+    def _partial_output(self) -> Any:
+        values: Mapping[str, Any] = self._scope.partial | self._scope.values
+        return evaluate_partial(self._scope.executable.graph.output, values)
+
+
+def _as_run_error(error: Exception, instance: Instance, run_id: str) -> AgentRTError:
+    if isinstance(error, RunError):
+        error.run_id = error.run_id or run_id
+        error.node_id = error.node_id or instance.id
+        return error
+    if isinstance(error, (BackendError, StoreError, OutputError, DefinitionError)):
+        error.add_note(f"in node {instance.id!r} of run {run_id}")
+        return error
+    known = RunError(f"{type(error).__name__}: {error}", run_id=run_id, node_id=instance.id)
+    known.__cause__ = error
+    return known
+
+
+def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Tasks only let bugs of ours out; one is enough to know of."""
+    first = group.exceptions[0]
+    return _only_cause(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,265 @@
+"""`Performer`: what starting a node instance means: call its tool, or its model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, assert_never
+
+from agentrt.backends.base import OnChunk
+from agentrt.clock import Clock
+from agentrt.dsl.functions import ToolFunction
+from agentrt.errors import InvariantError, SchemaError, ToolError
+from agentrt.ir.request import Chunk, Completion, Request, Usage
+from agentrt.ir.schema import Json
+from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
+from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
+from agentrt.runtime.journal import Journal
+from agentrt.runtime.llm_calls import Attempt, LLMCalls, first_messages
+from agentrt.runtime.restore import completion_to_json
+from agentrt.runtime.tool_calls import ToolCalls
+from agentrt.store.base import AttemptRecord
+
+_NO_USAGE = Usage()
+
+
+class Performer:
+    """Performs the instances of one run.
+
+    Attributes:
+        program: The rank of the run's arrival; the queue in front of a backend goes by it.
+    """
+
+    def __init__(
+        self, *, journal: Journal, tools: ToolCalls, llms: LLMCalls, clock: Clock, program: int
+    ) -> None:
+        self._journal = journal
+        self._tools = tools
+        self._llms = llms
+        self._clock = clock
+        self.program = program
+        self._origin_s = clock.now()
+
+    def now(self) -> float:
+        """Seconds since the run started."""
+        return self._clock.now() - self._origin_s
+
+    def start_at(self, elapsed_s: float) -> None:
+        """Count on from where a stored run had got to."""
+        self._origin_s = self._clock.now() - elapsed_s
+
+    async def tool(self, instance: Instance) -> Any:
+        """A tool node's result."""
+        step = instance.work
+        scope = instance.scope
+        if not isinstance(step, ToolStep) or scope is None:
+            raise InvariantError(f"{instance.id!r} is no tool node")
+        arguments = step.arguments(scope.values)
+        return await self._call(instance, step.tool, arguments)
+
+    async def llm(self, instance: Instance) -> Any:
+        """An LLM node's answer, as a value of its type."""
+        step = instance.work
+        scope = instance.scope
+        if not isinstance(step, LLMStep) or scope is None:
+            raise InvariantError(f"{instance.id!r} is no LLM node")
+        system, user = step.prompt(scope.values)
+        request = Request(
+            messages=first_messages(system, user, step.answer.instructions),
+            output_schema=step.answer.answer_schema,
+            options=step.node.options,
+            program_id=self._journal.run_id,
+            node_id=instance.id,
+        )
+        return await self._llms.answer(
+            request,
+            step.answer,
+            program=self.program,
+            observer=self._observer(instance),
+            on_chunk=self.watching(instance),
+        )
+
+    async def turn(self, instance: Instance) -> Completion:
+        """The completion of one turn of an agent."""
+        turn = instance.work
+        if not isinstance(turn, AgentTurn):
+            raise InvariantError(f"{instance.id!r} is no turn of an agent")
+        step = turn.step
+        request = Request(
+            messages=turn.messages,
+            tools=() if turn.is_constrained else tuple(tool.spec for tool in step.tools),
+            output_schema=step.answer.answer_schema if turn.is_constrained else None,
+            options=step.node.options,
+            program_id=self._journal.run_id,
+            node_id=instance.id,
+        )
+        return await self._llms.complete(
+            request,
+            program=self.program,
+            observer=self._observer(instance),
+            on_chunk=self.watching(instance),
+        )
+
+    async def agent_call(self, instance: Instance) -> str:
+        """What an agent sees of a tool call: its result as text, or what went wrong."""
+        work = instance.work
+        if not isinstance(work, AgentCall):
+            raise InvariantError(f"{instance.id!r} is no call of an agent")
+        tools = {tool.name: tool for tool in work.step.tools}
+        tool = tools.get(work.call.name)
+        if tool is None:
+            known = ", ".join(tools) or "none"
+            return f"error: there is no tool {work.call.name!r}; the tools are: {known}"
+        try:
+            arguments = tool.parse_arguments(work.call.arguments)
+        except SchemaError as error:
+            return f"error: {error}"
+        try:
+            result = await self._call(instance, tool, arguments, is_cut=True)
+        except ToolError as error:
+            return f"error: {error}"
+        return observation(tool, result)
+
+    async def free_tool(
+        self, instance: Instance, tool: ToolFunction[..., Any], arguments: dict[str, Any]
+    ) -> Any:
+        """The result of a tool call that belongs to no graph."""
+        return await self._call(instance, tool, arguments)
+
+    async def free_request(
+        self, instance: Instance, request: Request, on_chunk: OnChunk | None
+    ) -> Completion:
+        """The answer to a request that belongs to no graph."""
+        return await self._llms.complete(
+            request,
+            program=self.program,
+            observer=self._observer(instance),
+            on_chunk=on_chunk,
+        )
+
+    def to_json(self, instance: Instance) -> Json:
+        """An instance's value as the store keeps it; regions' values are their children's."""
+        work = instance.work
+        match work:
+            case ToolStep():
+                return work.tool.result.to_json(instance.value)
+            case LLMStep() | AgentStep():
+                return work.answer.to_json(instance.value)
+            case AgentTurn():
+                return completion_to_json(instance.value)
+            case AgentCall():
+                return instance.value
+            case FreeTool():
+                return work.tool.result.to_json(instance.value)
+            case FreeRequest():
+                return completion_to_json(instance.value)
+            case MapStep() | BranchStep() | LoopStep():
+                return None
+            case _:
+                assert_never(work)
+
+    async def _call(
+        self,
+        instance: Instance,
+        tool: ToolFunction[..., Any],
+        arguments: dict[str, Any],
+        *,
+        is_cut: bool = False,
+    ) -> Any:
+        journal = self._journal
+        if journal.is_durable and not tool.spec.is_repeatable:
+            await journal.about_to_write(instance)
+
+        def on_attempt(attempt: int) -> None:
+            instance.attempts = attempt
+            if journal.is_watched:
+                journal.started(instance, attempt, self.now())
+
+        def on_retry(attempt: int, error: Exception, wait_s: float) -> None:
+            record = AttemptRecord(
+                run_id=journal.run_id,
+                node_id=instance.id,
+                attempt=attempt,
+                status="failed",
+                error=f"{type(error).__name__}: {error}",
+                started_s=instance.started_s or 0.0,
+                finished_s=self.now(),
+            )
+            journal.attempt_failed(instance, record, wait_s)
+
+        return await self._tools.call(
+            tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
+        )
+
+    def _observer(self, instance: Instance) -> InstanceObserver:
+        return InstanceObserver(instance, self._journal, self.now, self._origin_s)
+
+    def watching(self, instance: Instance, then: OnChunk | None = None) -> OnChunk | None:
+        """Tells observers of each chunk, then `then`; None if nobody wants to know."""
+        if not self._journal.is_watched:
+            return then
+
+        def on_chunk(chunk: Chunk) -> None:
+            if chunk.text:
+                self._journal.received(instance, chunk.text, self.now())
+            if then is not None:
+                then(chunk)
+
+        return on_chunk
+
+
+class InstanceObserver:
+    """Records the attempts of an LLM call on its instance and in the journal."""
+
+    def __init__(
+        self, instance: Instance, journal: Journal, now: Callable[[], float], origin_s: float
+    ) -> None:
+        self._instance = instance
+        self._journal = journal
+        self._now = now
+        self._origin_s = origin_s
+
+    def call_sent(self, attempt: int) -> None:
+        self._instance.attempts = attempt
+        if attempt == 1:
+            self._instance.started_s = self._now()  # when it was sent, not when it could have been
+        self._journal.started(self._instance, attempt, self._now())
+
+    def call_ended(self, attempt: Attempt) -> None:
+        completion = attempt.completion
+        record = AttemptRecord(
+            run_id=self._journal.run_id,
+            node_id=self._instance.id,
+            attempt=attempt.number,
+            status="failed" if completion is None else "finished",
+            error=None if attempt.error is None else str(attempt.error),
+            model="" if completion is None else completion.model,
+            usage=_NO_USAGE if completion is None else completion.usage,
+            ttft_s=None if completion is None else completion.ttft_s,
+            started_s=attempt.started_s - self._origin_s,
+            finished_s=attempt.finished_s - self._origin_s,
+        )
+        if completion is not None:
+            self._instance.usage += completion.usage
+            self._journal.attempted(record)
+        elif attempt.retry_in_s is not None:
+            self._journal.attempt_failed(self._instance, record, attempt.retry_in_s)
+        else:
+            self._journal.attempted(record)
+
+
+def observation(tool: ToolFunction[..., Any], result: Any) -> str:
+    """A tool's result as a model reads it: text as it is, anything else as JSON.
+
+    What exceeds the tool's `max_output_bytes` is cut, and the text says so.
+    """
+    if isinstance(result, str):
+        text = result
+    else:
+        text = json.dumps(tool.result.to_json(result), ensure_ascii=False)
+    encoded = text.encode(errors="replace")
+    limit = tool.spec.max_output_bytes
+    if len(encoded) <= limit:
+        return text
+    kept = encoded[:limit].decode(errors="ignore")
+    return f"{kept}\n[cut: {len(encoded):,} bytes in all, the first {limit:,} are shown]"

@@ -1,0 +1,127 @@
+"""Calling tools: threads for synchronous ones, timeouts, retries, limits on number and size."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from agentrt.clock import Clock
+from agentrt.dsl.functions import ToolFunction
+from agentrt.errors import SchemaError, ToolError
+from agentrt.runtime.backoff import backoff_s
+from agentrt.runtime.threads import Threads
+
+OnRetry = Callable[[int, Exception, float], None]
+"""Told the attempt (from 1) that failed, why, and in how many seconds the next one starts."""
+
+OnAttempt = Callable[[int], None]
+
+
+class ToolCalls:
+    """All tool calls of one runtime."""
+
+    def __init__(self, *, clock: Clock, random_source: random.Random, max_threads: int) -> None:
+        self._clock = clock
+        self._random = random_source
+        self.threads = Threads(limit=max_threads, clock=clock)
+        self._limits: dict[str, asyncio.Semaphore] = {}
+
+    async def call(
+        self,
+        tool: ToolFunction[..., Any],
+        arguments: Mapping[str, Any],
+        *,
+        on_attempt: OnAttempt,
+        on_retry: OnRetry,
+        is_cut: bool = False,
+    ) -> Any:
+        """The tool's result, checked against its type.
+
+        An attempt is repeated only if the tool is repeatable and attempts are left. With `is_cut`
+        the caller cuts long results itself; otherwise one over the tool's limit is an error.
+
+        Raises:
+            ToolError: the last attempt failed; the tool's own exception is its cause.
+        """
+        spec = tool.spec
+        attempt = 1
+        while True:
+            try:
+                result = await self._attempt(tool, arguments, attempt, on_attempt)
+                return self._checked(tool, result, is_cut=is_cut)
+            except ToolError:
+                raise
+            except Exception as error:
+                if attempt > spec.retries or not spec.is_repeatable:
+                    is_unknown = isinstance(error, TimeoutError) and not spec.is_repeatable
+                    raise ToolError(
+                        _told(tool, error, attempt), is_effect_unknown=is_unknown
+                    ) from error
+                wait_s = backoff_s(attempt, self._random)
+                on_retry(attempt, error, wait_s)
+            await self._clock.sleep(wait_s)
+            attempt += 1
+
+    async def _attempt(
+        self,
+        tool: ToolFunction[..., Any],
+        arguments: Mapping[str, Any],
+        attempt: int,
+        on_attempt: OnAttempt,
+    ) -> Any:
+        spec = tool.spec
+        if spec.concurrency is None and spec.timeout_s is None and tool.is_async:
+            on_attempt(attempt)
+            return await tool.function(**arguments)
+        async with self._turn(spec.name, spec.concurrency):
+            on_attempt(attempt)
+            if not tool.is_async:
+                return await self.threads.call(tool.function, arguments, timeout_s=spec.timeout_s)
+            async with asyncio.timeout(spec.timeout_s):
+                return await tool.function(**arguments)
+
+    def _turn(self, name: str, concurrency: int | None) -> AbstractAsyncContextManager[Any]:
+        if concurrency is None:
+            return nullcontext()
+        limit = self._limits.get(name)
+        if limit is None:
+            limit = self._limits[name] = asyncio.Semaphore(concurrency)
+        return limit
+
+    def _checked(self, tool: ToolFunction[..., Any], result: Any, *, is_cut: bool) -> Any:
+        spec = tool.spec
+        try:
+            value = tool.result.check(result)
+        except SchemaError as error:
+            message = f"tool {spec.name!r} returned the wrong type: {error}"
+            raise ToolError(message, retryable=False) from error
+        if is_cut or value is None or isinstance(value, (bool, int, float)):
+            return value
+        size = result_bytes(tool, value)
+        if size > spec.max_output_bytes:
+            raise ToolError(
+                f"tool {spec.name!r} returned {size:,} bytes, more than its limit of "
+                f"{spec.max_output_bytes:,}: return less, or raise max_output_bytes",
+                retryable=False,
+            )
+        return value
+
+
+def result_bytes(tool: ToolFunction[..., Any], value: Any) -> int:
+    """The size of a result: of text in UTF-8, of anything else as JSON."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
+    return len(json.dumps(tool.result.to_json(value)))
+
+
+def _told(tool: ToolFunction[..., Any], error: Exception, attempts: int) -> str:
+    name = tool.spec.name
+    if isinstance(error, TimeoutError) and tool.spec.timeout_s is not None and not str(error):
+        what = f"tool {name!r} did not finish within {tool.spec.timeout_s:g} s"
+    else:
+        what = f"tool {name!r} raised {type(error).__name__}: {error}"
+    return what if attempts == 1 else f"{what} (attempt {attempts})"
