@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-
 # As text, and not as a fact that type checkers fold: they would see only their own system's half.
 _PLATFORM: str = sys.platform
 

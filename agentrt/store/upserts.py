@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from agentrt.errors import InvariantError
 from agentrt.store.rows import (
     ATTEMPT_COLUMNS,
     EVENT_COLUMNS,
@@ -44,10 +45,12 @@ class Upserts:
 
     def __init__(self, dialect: sa.Dialect) -> None:
         self._is_sqlite = dialect.name == "sqlite"
-        sizes = _SQLITE_ROWS if self._is_sqlite else (1,)
-        self._sql = {
-            (table, size): _compile(table, size, dialect) for table in _COLUMNS for size in sizes
-        }
+        self._sql: dict[TableName, str] = {}
+        self._sql_of_many: dict[tuple[TableName, int], str] = {}
+        for table, (_, columns, _) in _COLUMNS.items():
+            sql = self._sql[table] = _compile(table, dialect)
+            for size in _SQLITE_ROWS if self._is_sqlite else ():
+                self._sql_of_many[table, size] = _repeat_row(sql, size, len(columns))
 
     def write(self, connection: sa.Connection, table: TableName, rows: Sequence[Row]) -> None:
         """In the order given."""
@@ -55,23 +58,23 @@ class Upserts:
             return
         if not self._is_sqlite:
             # psycopg sends these down one pipeline, without waiting for answers in between.
-            connection.exec_driver_sql(self._sql[table, 1], list(rows))
+            connection.exec_driver_sql(self._sql[table], list(rows))
             return
         begin = 0
         for size in _SQLITE_ROWS:
-            sql = self._sql[table, size]
+            sql = self._sql_of_many[table, size]
             while len(rows) - begin >= size:
                 group = rows[begin : begin + size]
                 connection.exec_driver_sql(sql, tuple(chain.from_iterable(group)))
                 begin += size
 
 
-def _compile(name: TableName, size: int, dialect: sa.Dialect) -> str:
+def _compile(name: TableName, dialect: sa.Dialect) -> str:
     table, columns, key = _COLUMNS[name]
     row = dict.fromkeys(columns)
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     # Inline: nobody asks for the positions that were given out.
-    statement = insert(table).values([row] * size if size > 1 else row).inline()
+    statement = insert(table).values(row).inline()
     replaced: dict[str, Any] = {
         column: statement.excluded[column] for column in columns if column not in key
     }
@@ -87,3 +90,12 @@ def _compile(name: TableName, size: int, dialect: sa.Dialect) -> str:
     else:
         upsert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
     return str(upsert.compile(dialect=dialect))
+
+
+def _repeat_row(sql: str, size: int, width: int) -> str:
+    """`sql`, for `size` rows: to let Core build that takes it 0.1 s a statement."""
+    row = f"({', '.join('?' * width)})"
+    before, found, after = sql.partition(row)
+    if not found:
+        raise InvariantError(f"SQLAlchemy renders rows in another way: {sql}")
+    return before + ", ".join([row] * size) + after

@@ -60,6 +60,7 @@ class GroupedWriter:
         self._waiters: _Waiters = {}
         self._jobs: list[_Job] = []
         self._is_closing = False
+        self._is_closed = False
         self._error: StoreError | None = None
 
         self._waking: _Loop | None = None
@@ -101,7 +102,7 @@ class GroupedWriter:
             if self._error is not None:
                 future.set_exception(StoreError(str(self._error)))
                 return future
-            if self._is_closing and not self._thread.is_alive():
+            if self._is_closed:
                 future.set_result(None)
                 return future
             self._waiters.setdefault(loop, []).append(future)
@@ -172,6 +173,10 @@ class GroupedWriter:
                 pass
         finally:
             self._database.close()
+            with self._lock:
+                self._is_closed = True
+                waiters, self._waiters = self._waiters, {}
+            self._settle(waiters, self._error)
 
     def _serve(self) -> bool:
         """One round; False when the store is closed and nothing is left to do."""
