@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
+from agentrt.dsl.json_text import parse_json
 from agentrt.dsl.signature import Signature
 from agentrt.errors import SchemaError
 
@@ -40,35 +40,15 @@ def parse_arguments(text: str, signature: Signature) -> dict[str, Any]:
 
 
 def parse_object(text: str) -> Mapping[str, Any]:
-    """A JSON object, by the letter of the standard: no NaN, no key twice, no half surrogates.
+    """A JSON object in which no key is there twice.
 
     Raises:
-        SchemaError: it is not.
+        SchemaError: it is none.
     """
-    try:
-        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
-        if "\\u" in text or not text.isascii():
-            json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise SchemaError("the arguments hold half a surrogate pair, which is no text") from error
-    except (ValueError, RecursionError) as error:
-        raise SchemaError(f"the arguments are not valid JSON: {error}") from error
+    data = parse_json(text, "the text of the arguments", is_unique=True)
     if not isinstance(data, dict):
         raise SchemaError(f"the arguments must be a JSON object, not {_kind(data)}")
     return cast("dict[str, Any]", data)
-
-
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:80]!r} is there more than once")
-    return found
 
 
 def _kind(data: Any) -> str:

@@ -88,7 +88,7 @@ class Tracer:
         self.trace: Trace = Trace() if parent is None else parent.trace
         self.prompt_of = prompt_of
         self._captures = captures
-        self._inputs: list[InputNode] = []
+        self._inputs: dict[str, InputNode] = {}
         self._nodes: list[Node] = []
         self._ids: set[str] = set()
         self._counts: dict[str, int] = {}
@@ -143,8 +143,8 @@ class Tracer:
         """A parameter of this graph, as a symbolic value."""
         self._ids.add(name)
         schema = value_type(annotation).schema
-        self._inputs.append(
-            InputNode(id=name, schema=schema, is_required=is_required, default=default)
+        self._inputs[name] = InputNode(
+            id=name, schema=schema, is_required=is_required, default=default
         )
         return Ref(self, Use(name), annotation)
 
@@ -155,7 +155,7 @@ class Tracer:
 
     def graph(self, output: Expression) -> Graph:
         """What was built, without tools: the top graph gets them from the trace."""
-        return Graph(self.name, (*self._inputs, *self._nodes), output)
+        return Graph(self.name, (*self._inputs.values(), *self._nodes), output)
 
     # --- symbolic values ---
 
@@ -188,7 +188,7 @@ class Tracer:
             self._captures.taken.add(name)
             self._captures.by_key[key] = (name, outer, ref.__annotation__)
         name, _, annotation = self._captures.by_key[key]
-        if all(node.id != name for node in self._inputs):
+        if name not in self._inputs:
             self.add_input(name, annotation)
         return Use(name)
 

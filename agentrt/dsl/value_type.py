@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
-import types
+import math
 import typing
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    PydanticUserError,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticSerializationError
 
+from agentrt.dsl.json_text import parse_json, unfenced
+from agentrt.dsl.validation import validated_as
 from agentrt.errors import SchemaError
 from agentrt.ir.schema import Json, Schema, canonical_json
 
@@ -44,10 +52,11 @@ class ValueType(Generic[T]):
 
     @cached_property
     def _adapter(self) -> TypeAdapter[T]:
-        try:
-            return TypeAdapter(self.annotation)
-        except PydanticUserError as error:
-            raise SchemaError(f"{self.name} cannot be validated: {error}") from error
+        return _make_adapter(self, is_strict=False)
+
+    @cached_property
+    def _strict_adapter(self) -> TypeAdapter[T]:
+        return _make_adapter(self, is_strict=True)
 
     @cached_property
     def schema(self) -> Schema:
@@ -94,28 +103,39 @@ class ValueType(Generic[T]):
         )
 
     def check(self, value: Any) -> T:
-        """`value`, validated as a Python value (numbers may widen; texts are not parsed).
+        """`value`, validated as a Python value: an int may become a float, a dict a model.
+
+        Texts are not parsed into numbers, and numbers must be finite: JSON has no others.
 
         Raises:
             SchemaError: it does not fit.
         """
-        if type(value) is self.annotation and self.annotation in _EXACT:
-            return cast("T", value)
-        if isinstance(value, BaseModel) and type(value) is self.annotation:
+        if type(value) is self.annotation and _is_itself(value):
             return cast("T", value)
         try:
-            return self._adapter.validate_python(value, strict=_is_scalar(self.annotation))
+            return self._strict_adapter.validate_python(value)
         except ValidationError as error:
             raise SchemaError(f"expected {self.name}: {problems(error)}") from error
+        except RecursionError as error:
+            raise SchemaError(f"expected {self.name}: the value nests too deeply") from error
 
     def to_json(self, value: T) -> Json:
-        """`value` as JSON data."""
+        """`value` as JSON data.
+
+        Raises:
+            SchemaError: it has no JSON form.
+        """
         if type(value) in _EXACT:
             return value
-        return self._adapter.dump_python(value, mode="json")
+        try:
+            return self._adapter.dump_python(value, mode="json", warnings="error")
+        except (PydanticSerializationError, ValueError, RecursionError) as error:
+            raise SchemaError(
+                f"expected {self.name}: the value has no JSON form: {error}"
+            ) from error
 
     def from_json(self, data: Json) -> T:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`. Numbers and booleans in texts are taken for what they say.
 
         Raises:
             SchemaError: it does not fit.
@@ -126,24 +146,31 @@ class ValueType(Generic[T]):
             return self._adapter.validate_json(json.dumps(data))
         except ValidationError as error:
             raise SchemaError(f"expected {self.name}: {problems(error)}") from error
+        except RecursionError as error:
+            raise SchemaError(f"expected {self.name}: the value nests too deeply") from error
 
     def parse_answer(self, text: str) -> T:
-        """A model's answer as a value. Tolerates a Markdown fence around the JSON.
+        """A model's answer as a value.
+
+        Tolerates a Markdown fence around the JSON, and a value that is not wrapped though asked
+        to be.
 
         Raises:
             SchemaError: saying what is wrong, in words a model can act on.
         """
         if self.is_text:
             return cast("T", text)
+        data = parse_json(unfenced(text), "the answer")
+        if not self.is_wrapped:
+            return self.from_json(data)
+        if isinstance(data, dict) and _WRAPPER in data:
+            return self.from_json(cast("dict[str, Any]", data)[_WRAPPER])
         try:
-            data: Any = json.loads(_unfenced(text))
-        except (ValueError, RecursionError) as error:
-            raise SchemaError(f"the answer is not valid JSON: {error}") from error
-        if self.is_wrapped:
-            if not isinstance(data, dict) or _WRAPPER not in data:
-                raise SchemaError(f'the answer must be an object with the key "{_WRAPPER}"')
-            data = cast("dict[str, Any]", data)[_WRAPPER]
-        return self.from_json(data)
+            return self.from_json(data)
+        except SchemaError as error:
+            raise SchemaError(
+                f'the answer must be an object with the key "{_WRAPPER}"; {error}'
+            ) from error
 
 
 def type_name(annotation: Any) -> str:
@@ -178,15 +205,15 @@ def problems(error: ValidationError) -> str:
     return "; ".join(found)
 
 
-def _is_scalar(annotation: Any) -> bool:
-    """Whether strict validation is wanted: `1` is no text and `"1"` no number."""
-    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:
-        return all(_is_scalar(part) for part in typing.get_args(annotation))
-    return annotation in _EXACT
+def _is_itself(value: Any) -> bool:
+    """Whether a value that is exactly of its declared type needs no validation."""
+    if type(value) is float:
+        return math.isfinite(value)
+    return type(value) in _EXACT or isinstance(value, BaseModel)
 
 
-def _unfenced(text: str) -> str:
-    stripped = text.strip()
-    if stripped.startswith("```") and stripped.endswith("```") and "\n" in stripped:
-        return stripped[stripped.index("\n") + 1 : -3].strip()
-    return stripped
+def _make_adapter(value_type: ValueType[T], *, is_strict: bool) -> TypeAdapter[T]:
+    try:
+        return TypeAdapter(validated_as(value_type.annotation, is_strict=is_strict))
+    except PydanticUserError as error:
+        raise SchemaError(f"{value_type.name} cannot be validated: {error.message}") from error

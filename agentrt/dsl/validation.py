@@ -1,0 +1,50 @@
+"""Annotations as pydantic is given them, for what differs from its own ways."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Annotated, Any, Final, Literal, Never, Union
+
+from pydantic import AllowInfNan, Strict
+
+# Seen as plain objects: the types below are made at run time.
+_ANNOTATED: Final[Any] = Annotated
+_UNION: Final[Any] = Union
+
+_FINITE: Final = AllowInfNan(allow_inf_nan=False)
+_LOOSE: Final[dict[Any, Any]] = {float: _ANNOTATED[float, _FINITE], Never: Any}
+_STRICT: Final[dict[Any, Any]] = {
+    float: _ANNOTATED[float, _FINITE, Strict()],
+    int: _ANNOTATED[int, Strict()],
+    bool: _ANNOTATED[bool, Strict()],
+    str: _ANNOTATED[str, Strict()],
+    Never: Any,
+}
+
+
+def validated_as(annotation: Any, *, is_strict: bool) -> Any:
+    """What pydantic validates for `annotation`.
+
+    Numbers must be finite: JSON has no others. `Never`, the item type of an empty list, validates
+    nothing. Strictly, scalars are not parsed from texts, wherever in lists, dicts and unions they
+    are; models keep their own rules, and lists and dicts take other sequences and mappings.
+    """
+    arguments = typing.get_args(annotation)
+    if not arguments:
+        return (_STRICT if is_strict else _LOOSE).get(annotation, annotation)
+    origin: Any = typing.get_origin(annotation)
+    if origin is Literal:
+        return annotation
+    if origin is Annotated:
+        return _ANNOTATED[
+            (validated_as(arguments[0], is_strict=is_strict), *annotation.__metadata__)
+        ]
+    inner = tuple(validated_as(part, is_strict=is_strict) for part in arguments)
+    if isinstance(annotation, types.UnionType) or origin is Union:
+        return _UNION[inner]
+    if origin is dict:  # keys stay loose: in JSON they are all texts
+        return types.GenericAlias(dict, (arguments[0], inner[1]))
+    if origin in (list, tuple, set, frozenset):
+        return types.GenericAlias(origin, inner)
+    return annotation
