@@ -57,10 +57,10 @@ class RateLimiter:
             )
         async with self._order:
             if self._requests is not None:
-                await self._requests.acquire()  # type: ignore[no-untyped-call]  not typed
+                await self._requests.acquire()  # type: ignore[no-untyped-call]  # the library has no annotations
             if self._tokens is not None:
                 for _ in range(min(-(-tokens // self._unit), self._tokens.rate_limit)):
-                    await self._tokens.acquire()  # type: ignore[no-untyped-call]  not typed
+                    await self._tokens.acquire()  # type: ignore[no-untyped-call]  # the library has no annotations
 
 
 def estimated_tokens(request: Request) -> int:

@@ -55,7 +55,7 @@ def connect(
         case "replay" if rest:
             from agentrt.backends.recording import ReplayBackend  # noqa: PLC0415  heavy
 
-            return ReplayBackend(Path(rest))
+            return ReplayBackend(Path(rest).expanduser())
         case "record" if "=" in rest:
             from agentrt.backends.recording import RecordingBackend  # noqa: PLC0415  heavy
 
@@ -63,7 +63,8 @@ def connect(
             if not file:
                 raise _unknown(url)
             return RecordingBackend(
-                connect(inner, model=model, settings=settings, environ=environ), Path(file)
+                connect(inner, model=model, settings=settings, environ=environ),
+                Path(file).expanduser(),
             )
         case _ if kind in _SCHEMES:
             return _http(url, model, settings, os.environ if environ is None else environ)
