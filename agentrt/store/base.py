@@ -149,7 +149,9 @@ class RunStore(Protocol):
     def flushed(self) -> asyncio.Future[None]:
         """A future, of the running loop, that is done once everything written so far is on disk.
 
-        It fails with `StoreError`. Each caller has its own: cancelling it disturbs nobody.
+        It fails with `StoreError`. Calls between two flushes share one future, which cannot be
+        cancelled: a task that awaits it and is cancelled ends with the flush; `asyncio.shield` it
+        to end at once.
         """
         ...
 

@@ -114,6 +114,8 @@ class SQLStore:
         if graph.key not in self._graph_keys:
             self._writer.put(("graphs", (graph.key, graph.text)))
             self._graph_keys.add(graph.key)
+        if record.status != "running":
+            self._claims.discard(record.run_id)  # ended, even if that cannot be written
         claimed_by = self._database.process_id if record.status == "running" else None
         self._writer.put(("runs", (*row, claimed_by)))
         self._claims.observe(record)

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 TableRow: TypeAlias = tuple[TableName, Row]
 _Loop: TypeAlias = asyncio.AbstractEventLoop
-_Waiters: TypeAlias = dict[_Loop, list[asyncio.Future[None]]]
+_Waiters: TypeAlias = dict[_Loop, asyncio.Future[None]]
 _Job: TypeAlias = tuple[Callable[[], Any], Future[Any]]
 
 
@@ -97,15 +97,18 @@ class GroupedWriter:
     def flushed(self) -> asyncio.Future[None]:
         """Done once all that was queued before is on disk; fails with `StoreError`."""
         loop = asyncio.get_running_loop()
-        future = loop.create_future()
         with self._lock:
+            future = self._waiters.get(loop)
+            if future is not None:
+                return future
+            future = _Flush(loop=loop)
             if self._error is not None:
                 future.set_exception(StoreError(str(self._error)))
                 return future
             if self._is_closed:
                 future.set_result(None)
                 return future
-            self._waiters.setdefault(loop, []).append(future)
+            self._waiters[loop] = future
         self._wake_soon(loop)
         return future
 
@@ -219,21 +222,25 @@ class GroupedWriter:
         return error
 
     def _settle(self, waiters: _Waiters, error: StoreError | None) -> None:
-        for loop, futures in waiters.items():
+        for loop, future in waiters.items():
             # A loop that was closed has nobody left who waits.
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(_complete, futures, error)
+                loop.call_soon_threadsafe(_complete, future, error)
 
 
-def _complete(futures: Sequence[asyncio.Future[None]], error: StoreError | None) -> None:
-    for future in futures:
-        if future.done():
-            continue
-        if error is None:
-            future.set_result(None)
-        else:
-            # One exception each: a raised exception collects the tracebacks of all who raise it.
-            future.set_exception(StoreError(str(error)))
+class _Flush(asyncio.Future[None]):
+    """Shared by all who wait for a group: none of them may cancel it for the others."""
+
+    def cancel(self, msg: Any = None) -> bool:  # noqa: ARG002  the signature is asyncio's
+        return False
+
+
+def _complete(future: asyncio.Future[None], error: StoreError | None) -> None:
+    if error is None:
+        future.set_result(None)
+    else:
+        # Not the writer's own: one exception gathers the tracebacks of all who raise it.
+        future.set_exception(StoreError(str(error)))
 
 
 def _perform(job: Callable[[], Any], done: Future[Any]) -> None:
