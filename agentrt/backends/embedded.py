@@ -1,0 +1,257 @@
+"""A model inside this process: llama.cpp, with nothing to install or start beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agentrt.backends import models
+from agentrt.backends.base import OnChunk
+from agentrt.backends.embedded_engine import Engine, EngineSettings
+from agentrt.backends.embedded_schema import constrainable
+from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
+from agentrt.backends.server_kind import LLAMACPP
+from agentrt.backends.wire import response_format
+from agentrt.errors import BackendUnavailable, RequestRejected
+from agentrt.ir.request import Capabilities, Chunk, Completion, Request
+from agentrt.ir.schema import content_hash
+
+_REFUSED_SCHEMAS_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedSettings:
+    """How the engine is set up.
+
+    Attributes:
+        slots: Requests decoded at once; more wait here.
+        context_tokens: Prompt and completion of one request at most. Memory for `slots` times as
+            many tokens is taken at the start.
+        threads: Threads that compute; None: one for each physical core this process may use.
+        cache_ram_mib: Memory for the prompts of sequences that lost their slot, in MiB; 0: none.
+        max_tokens: Completion tokens of a request that sets no limit; a small model that loops
+            would otherwise go on to the end of its context.
+        temperature: Of a request that sets none; 0 takes the likeliest token every time.
+        pull_if_missing: Download a known model that is not here; otherwise that is an error.
+        cache_dir: Where models are kept, instead of the user's cache directory.
+    """
+
+    slots: int = 4
+    context_tokens: int = 4096
+    threads: int | None = None
+    cache_ram_mib: int = 1024
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    pull_if_missing: bool = True
+    cache_dir: Path | None = None
+
+
+class EmbeddedBackend:
+    """llama.cpp in this process, loaded at the first use and gone after `aclose`.
+
+    Answers are those of any other backend, with these differences: a request that names another
+    model is refused; a JSON schema that the engine cannot turn into a grammar does not constrain the
+    answer (whoever asked validates it in any case).
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        *,
+        settings: EmbeddedSettings | None = None,
+        on_progress: models.OnProgress | None = None,
+    ) -> None:
+        """Nothing is loaded or downloaded yet.
+
+        Args:
+            model: A name of the catalogue, `hf:owner/repo[:file]` or the path of a GGUF file; None:
+                the default model.
+            settings: How the engine is set up.
+            on_progress: Told (bytes so far, bytes in all or None) while a model is downloaded, from
+                another thread.
+        """
+        self._model = model or models.DEFAULT_MODEL
+        self._settings = settings or EmbeddedSettings()
+        self._on_progress = on_progress
+        self._slots = asyncio.Semaphore(self._settings.slots)
+        self._loading: asyncio.Task[_Running] | None = None
+        self._stop = threading.Event()
+        self._in_flight: set[asyncio.Timeout] = set()
+        self._refused_schemas: OrderedDict[str, None] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"EmbeddedBackend({self._model!r})"
+
+    @property
+    def name(self) -> str:
+        return f"local:{self._model}"
+
+    async def capabilities(self) -> Capabilities:
+        """Loads the model.
+
+        Raises:
+            ModelUnavailable: it is not here and cannot be had, or is no model.
+            BackendUnavailable: the engine is not installed, or was closed.
+        """
+        running = await self._running()
+        return Capabilities(
+            models=(self._model,),
+            json_schema=True,
+            tools=True,
+            streaming=True,
+            reports_cached_tokens=True,
+            max_concurrency=self._settings.slots,
+            context_tokens=self._settings.context_tokens,
+            server=f"llama.cpp (xllamacpp {running.engine.version})",
+        )
+
+    async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
+        running = await self._running()
+        request = self._prepared(request)
+        async with self._slots, self._until_closed():
+            completion = await self._complete(running.http, request, on_chunk or _ignore)
+        return replace(completion, model=self._model)
+
+    async def aclose(self) -> None:
+        """Break off what is under way, stop the engine, free its memory."""
+        self._stop.set()
+        loading, self._loading = self._loading, None
+        if loading is None:
+            return
+        for scope in self._in_flight:
+            scope.reschedule(0.0)
+        # The engine ends only when nothing is being decoded for anybody: wait for all to be out.
+        for _ in range(self._settings.slots):
+            await self._slots.acquire()
+        try:
+            running = await loading
+        except Exception:  # noqa: BLE001  it was never loaded; who asked for it was told why
+            return
+        await running.http.aclose()
+        await asyncio.to_thread(running.engine.close)
+
+    async def _complete(
+        self, http: OpenAIBackend, request: Request, on_chunk: OnChunk
+    ) -> Completion:
+        schema = request.output_schema
+        # As a field of the body, so that a refusal is of this schema and not of all of them.
+        request = replace(request, output_schema=None)
+        slim = None if schema is None else constrainable(schema)
+        key = None if slim is None else content_hash(slim)
+        if slim is None or key is None or key in self._refused_schemas:
+            return await http.complete(request, on_chunk=on_chunk)
+        extra = {**request.extra, "response_format": response_format(slim)}
+        try:
+            return await http.complete(replace(request, extra=extra), on_chunk=on_chunk)
+        except RequestRejected:
+            completion = await http.complete(request, on_chunk=on_chunk)
+            self._refused_schemas[key] = None
+            if len(self._refused_schemas) > _REFUSED_SCHEMAS_KEPT:
+                self._refused_schemas.popitem(last=False)
+            return completion
+
+    def _prepared(self, request: Request) -> Request:
+        options = request.options
+        if options.model is not None and options.model != self._model:
+            raise RequestRejected(
+                f"the embedded engine serves {self._model}, not {options.model}", url=self.name
+            )
+        settings = self._settings
+        options = replace(
+            options,
+            model=None,
+            max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
+            temperature=(
+                settings.temperature if options.temperature is None else options.temperature
+            ),
+        )
+        return replace(request, options=options)
+
+    @asynccontextmanager
+    async def _until_closed(self) -> AsyncGenerator[None]:
+        """A block that `aclose` breaks off."""
+        try:
+            async with asyncio.timeout(None) as scope:
+                if self._stop.is_set():
+                    raise self._closed()
+                self._in_flight.add(scope)
+                try:
+                    yield
+                finally:
+                    self._in_flight.discard(scope)
+        except TimeoutError as error:
+            raise self._closed() from error
+
+    async def _running(self) -> _Running:
+        if self._stop.is_set():
+            raise self._closed()
+        loading = self._loading
+        if loading is None:
+            loading = self._loading = asyncio.create_task(self._load())
+            loading.add_done_callback(_look_at)
+        try:
+            # Shared by all who wait: one of them being cancelled must not take it from the others.
+            return await asyncio.shield(loading)
+        except Exception:
+            if self._loading is loading:
+                self._loading = None  # The next call may find the model there.
+            raise
+
+    async def _load(self) -> _Running:
+        path = await asyncio.to_thread(self._get_model)
+        engine = await asyncio.to_thread(Engine, self._engine_settings(path))
+        http = OpenAIBackend(
+            engine.url,
+            model=self._model,
+            api_key=engine.api_key,
+            # Nothing is sent while it works on a long prompt, and it is not going to hang up.
+            settings=HttpSettings(timeout_s=86_400.0, stall_timeout_s=86_400.0),
+            kind=LLAMACPP,
+        )
+        return _Running(engine=engine, http=http)
+
+    def _engine_settings(self, path: Path) -> EngineSettings:
+        settings = self._settings
+        return EngineSettings(
+            model=path,
+            slots=settings.slots,
+            context_tokens=settings.context_tokens,
+            threads=settings.threads,
+            cache_ram_mib=settings.cache_ram_mib,
+        )
+
+    def _get_model(self) -> Path:
+        cache_dir = self._settings.cache_dir
+        if self._settings.pull_if_missing:
+            return models.pull(self._model, on_progress=self._progress, cache_dir=cache_dir)
+        return models.resolve(self._model, cache_dir=cache_dir)
+
+    def _progress(self, done: int, total: int | None) -> None:
+        if self._stop.is_set():
+            raise self._closed()
+        if self._on_progress is not None:
+            self._on_progress(done, total)
+
+    def _closed(self) -> BackendUnavailable:
+        return BackendUnavailable(f"{self.name} was closed", url=self.name, retryable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    engine: Engine
+    http: OpenAIBackend
+
+
+def _look_at(loading: asyncio.Task[_Running]) -> None:
+    """Whoever waited was told; if all of them were cancelled, nobody needs to be."""
+    if not loading.cancelled():
+        loading.exception()
+
+
+def _ignore(_chunk: Chunk) -> None:
+    """Streamed all the same: the engine notices sooner that nobody is waiting any more."""
