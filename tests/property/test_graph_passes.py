@@ -1,0 +1,60 @@
+"""Every pass, on random graphs: it keeps what counts, and doing it again changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from agentrt.compiler.base import Pass
+from agentrt.compiler.passes.prune import has_write_effects
+from agentrt.compiler.pipeline import DEFAULT_PASSES, compile_graph
+from agentrt.compiler.text import plan_to_text
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import InputNode
+from tests.property.graph_strategies import graphs
+
+
+@pytest.mark.parametrize("each", DEFAULT_PASSES, ids=lambda each: each.name)
+@settings(deadline=None, max_examples=100)
+@given(graph=graphs())
+def test_a_pass_done_twice_is_done_once(each: Pass, graph: Graph) -> None:
+    once = each.run(graph)
+    once.lint()
+    each.ensures(graph, once)
+    assert each.run(once) is once
+
+
+@settings(deadline=None, max_examples=100)
+@given(graphs())
+def test_pruning_keeps_exactly_what_is_read_or_writes(graph: Graph) -> None:
+    plan = compile_graph(graph)
+    assert plan.source is graph
+    left = plan.graph
+    assert (left.output, left.inputs, left.tools) == (graph.output, graph.inputs, graph.tools)
+    # In definition order, and nothing that is new.
+    assert [node.id for node in left.nodes] == [n.id for n in graph.nodes if n.id in left.by_id]
+    readers = left.readers()
+    for node in left.nodes:
+        is_needed = (
+            isinstance(node, InputNode)
+            or bool(readers[node.id])
+            or node.id in left.output_uses
+            or has_write_effects(node, left.tools)
+        )
+        assert is_needed, node.id
+    for node in graph.nodes:
+        if node.id not in left.by_id:
+            assert not has_write_effects(node, graph.tools)
+
+
+@settings(deadline=None, max_examples=100)
+@given(graphs())
+def test_depths_and_heights_fit_the_edges(graph: Graph) -> None:
+    plan = compile_graph(graph, without=["prune"])
+    assert list(plan.nodes) == [node.id for node in graph.nodes]
+    readers = graph.readers()
+    for node_id, facts in plan.nodes.items():
+        read = [plan.nodes[each].depth for each in graph.dependencies[node_id]]
+        assert facts.depth == (1 + max(read) if read else 0)
+        assert facts.height == 1 + max((plan.nodes[r].height for r in readers[node_id]), default=0)
+    assert all(line.isprintable() for line in plan_to_text(plan).splitlines())
