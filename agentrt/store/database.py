@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -42,6 +44,7 @@ class SQLDatabase:
         self._engine = make_engine(url, busy_timeout_s=busy_timeout_s, synchronous=synchronous)
         self._upserts = Upserts(self._engine.dialect)
         self._connection: sa.Connection | None = None
+        self._file = _File(None, None)
         self._graph_keys: set[str] = set()
         self._is_registered = False
         self._seen_at = 0.0
@@ -50,9 +53,11 @@ class SQLDatabase:
 
     def open(self) -> None:
         self._guard(lambda: prepare(self._connect(), name=describe(self.url)))
+        self._file = _File.now(self.url)
 
     def commit(self, rows: Sequence[TableRow]) -> None:
         """All of `rows`, in one transaction."""
+        self._file.check()
         by_table: dict[TableName, list[Row]] = {name: [] for name in TABLE_NAMES}
         for table, row in rows:
             by_table[table].append(row)
@@ -195,6 +200,40 @@ class SQLDatabase:
                 if is_last or not is_lost:
                     raise explain(error, self.url) from error
         raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Which file an SQLite store is: SQLite writes on to one that was deleted, as if nothing were.
+
+    Attributes:
+        path: None for a server.
+        inode: Its device and number when it was opened.
+    """
+
+    path: str | None
+    inode: tuple[int, int] | None
+
+    @classmethod
+    def now(cls, url: URL) -> _File:
+        if url.get_backend_name() != "sqlite" or url.database is None:
+            return cls(None, None)
+        return cls(url.database, _inode(url.database))
+
+    def check(self) -> None:
+        if self.path is not None and _inode(self.path) != self.inode:
+            raise StoreError(
+                f"The store {self.path} was moved, deleted or replaced while it was in use. "
+                "Put it back where it was and run again."
+            )
+
+
+def _inode(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  called for every group: a Path costs four times this
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino)
 
 
 def _now(connection: sa.Connection) -> sa.ColumnElement[float]:

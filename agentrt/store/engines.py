@@ -30,8 +30,8 @@ def parse_url(text: str) -> URL:
         return URL.create("sqlite", database=str(Path(text).expanduser().absolute()))
     try:
         url = make_url(text)
-    except ArgumentError as error:
-        raise _unknown(text) from error
+    except (ArgumentError, ValueError):
+        raise _unknown(text) from None  # the cause may quote the URL, and with it the password
     match url.drivername:
         case "sqlite":
             if not url.database or url.database == ":memory:":
