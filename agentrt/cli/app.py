@@ -125,7 +125,7 @@ def run(  # noqa: PLR0913  one parameter an option
 
 
 @app.command(
-    epilog=_example("agentrt resume 20261120 --in-flight retry"),
+    epilog=_example("agentrt resume 3f9c2a --in-flight retry"),
 )
 def resume(  # noqa: PLR0913  one parameter an option
     run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or how its id begins.")],
@@ -203,7 +203,7 @@ def runs(
     )
 
 
-@app.command(epilog=_example("agentrt show 20261120"))
+@app.command(epilog=_example("agentrt show 3f9c2a"))
 def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or how its id begins.")],
     *,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from agentrt.cli.connection import environment_settings
 from agentrt.cli.failure import FAILED
-from agentrt.cli.output import Answers, as_json
+from agentrt.cli.output import Answers, tell
 
 if TYPE_CHECKING:
-    from agentrt.backends.probe import Check, Report
+    from agentrt.backends.probe import Report
+
+_WORDS = {True: "ok     ", False: "missing"}
 
 
 def check_backend(answers: Answers, url: str | None, model: str | None, *, is_json: bool) -> int:
@@ -19,5 +22,31 @@ def check_backend(answers: Answers, url: str | None, model: str | None, *, is_js
 
     settings = environment_settings()
     report = asyncio.run(probe(url or settings.backend, model=model or settings.model))
-    del as_json
-    return FAILED
+    if is_json:
+        answers.json(report_json(report))
+    else:
+        answers.text("\n".join(report_lines(report)))
+    if report.capabilities is None:
+        tell("hint: start the server there, or use the model in this process: --backend local")
+    return 0 if report.is_usable else FAILED
+
+
+def report_lines(report: Report) -> list[str]:
+    """The report for people: the backend, each check with its advice, the verdict."""
+    width = max((len(check.name) for check in report.checks), default=0)
+    lines = [report.backend]
+    lines += [
+        f"  {_WORDS[check.is_ok]}  {check.name.ljust(width)}  {' '.join(check.detail.split())}"
+        for check in report.checks
+    ]
+    return [*lines, "usable" if report.is_usable else "not usable"]
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report as `--json` prints it."""
+    return {
+        "backend": report.backend,
+        "is_usable": report.is_usable,
+        "checks": [asdict(check) for check in report.checks],
+        "capabilities": asdict(report.capabilities) if report.capabilities else None,
+    }

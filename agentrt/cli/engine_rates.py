@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from agentrt.backends.base import Backend
 
 _LONGEST_S = 2.0
-_WORDS = 150
+# Four tokens each in models that spell numbers out: enough to time, soon done on two cores.
+_NUMBERS = 50
 _DECODED_TOKENS = 48
 
 
@@ -24,8 +25,8 @@ async def measure_rates(backend: Backend, clock: Clock) -> EngineRates | None:
     """The engine's rates with nothing else running; None when 2 s are not enough, or it fails."""
     try:
         async with asyncio.timeout(_LONGEST_S):
-            prefill_s, prefill = await _timed(backend, clock, words=_WORDS, max_tokens=1)
-            decode_s, decode = await _timed(backend, clock, words=1, max_tokens=_DECODED_TOKENS)
+            prefill_s, prefill = await _timed(backend, clock, numbers=_NUMBERS, max_tokens=1)
+            decode_s, decode = await _timed(backend, clock, numbers=1, max_tokens=_DECODED_TOKENS)
     except (TimeoutError, AgentRTError):
         return None
     prefilled = prefill.usage.prompt_tokens - prefill.usage.cached_tokens
@@ -39,11 +40,11 @@ async def measure_rates(backend: Backend, clock: Clock) -> EngineRates | None:
 
 
 async def _timed(
-    backend: Backend, clock: Clock, *, words: int, max_tokens: int
+    backend: Backend, clock: Clock, *, numbers: int, max_tokens: int
 ) -> tuple[float, Completion]:
-    """A request no prefix cache can answer: its words are drawn anew each time."""
+    """A request no prefix cache can answer: its numbers are drawn anew each time."""
     dice = random.SystemRandom()
-    text = " ".join(f"{dice.randrange(1000)}" for _ in range(words))
+    text = " ".join(f"{dice.randrange(100, 1000)}" for _ in range(numbers))
     request = Request(
         messages=(Message("user", f"{text} Count from one to a hundred."),),
         options=LLMOptions(max_tokens=max_tokens, temperature=0.0, retries=0),

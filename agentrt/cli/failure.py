@@ -76,7 +76,7 @@ def describe(error: BaseException, *, run_id: str | None = None) -> Failure:
     return Failure(
         kind="UsageError" if isinstance(error, UsageError) else type(error).__name__,
         message=message,
-        hint=_hint(error, run_id) or rest,
+        hint=_hint(error, run_id) if isinstance(error, errors.InvariantError) or not rest else rest,
         detail=error.detail if isinstance(error, UsageError) else "",
         exit_code=exit_code,
         node_id=getattr(error, "node_id", None),
@@ -103,7 +103,7 @@ def _first_line(error: BaseException) -> tuple[str, str]:
 
 
 _HINTS: tuple[tuple[type[BaseException], str], ...] = (
-    (errors.ResumeError, ""),  # its message says which option to give
+    (errors.ResumeError, "--force and --in-flight decide: agentrt resume --help"),
     (errors.ModelUnavailable, "agentrt models lists what can be had, agentrt models pull gets it"),
     (errors.BackendUnavailable, "agentrt doctor {url} says what is missing{again}"),
     (errors.BackendTimeout, "agentrt doctor {url} says what is missing{again}"),

@@ -61,6 +61,12 @@ def one_at_a_time(nodes: Sequence[NodeReport], rates: EngineRates | None) -> One
     ran. Without rates the sum of durations is all there is: an upper bound.
     """
     calls = leaves(nodes)
+    if all(call.kind == "tool" for call in calls):
+        return OneAtATime(
+            sum(call.duration_s for call in calls),
+            "the sum of the tools' durations, as they ran",
+            is_upper_bound=False,
+        )
     if rates is None or rates.prefill <= 0 or rates.decode <= 0:
         return OneAtATime(
             sum(call.duration_s for call in calls),

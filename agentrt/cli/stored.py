@@ -119,12 +119,12 @@ async def _list(where: Place, limit: int) -> list[RunSummary]:
         await store.aclose()
 
 
-_HEADINGS = ("run".ljust(26), "workflow".ljust(20), "status".ljust(9), "started".ljust(16))
+_HEADINGS = ("run".ljust(16), "workflow".ljust(20), "status".ljust(9), "started".ljust(16))
 
 
 def _summary_line(summary: RunSummary) -> str:
     cells = (
-        summary.run_id.ljust(26),
+        summary.run_id.ljust(16),
         summary.workflow.ljust(20),
         summary.status.ljust(9),
         _when(summary.created_at).ljust(16),

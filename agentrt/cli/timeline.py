@@ -102,7 +102,8 @@ def _table(console: Console, nodes: Sequence[NodeReport]) -> Table:
     total_s = max((node.finished_s or 0.0 for node in nodes), default=0.0)
     labels = [row.label for row in rows if isinstance(row, Row)]
     label_width = min(max(map(len, labels)), max(console.width // 3, 12))
-    has_numbers = console.width - label_width - _NUMBERS_WIDTH >= _NARROWEST_BAR
+    has_calls = any(isinstance(row, Row) and row.kind == "llm" for row in rows)
+    has_numbers = has_calls and console.width - label_width - _NUMBERS_WIDTH >= _NARROWEST_BAR
     bar_width = console.width - label_width - (_NUMBERS_WIDTH if has_numbers else _TIME_WIDTH)
     bar_width = min(max(bar_width, _NARROWEST_BAR), 100)
     is_ascii = not console.encoding.lower().startswith("utf")

@@ -103,5 +103,11 @@ def test_without_usable_rates_the_sum_of_durations_is_called_an_upper_bound(
     assert estimate.basis.startswith("upper bound")
 
 
+def test_tools_alone_are_added_up_and_not_called_a_bound() -> None:
+    assert one_at_a_time([node("a", 0, 3), node("b", 0, 2)], None) == OneAtATime(
+        5, "the sum of the tools' durations, as they ran", is_upper_bound=False
+    )
+
+
 def test_nothing_run_takes_no_time() -> None:
     assert one_at_a_time([], EngineRates(1, 1)).seconds == 0
