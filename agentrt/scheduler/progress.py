@@ -112,9 +112,12 @@ class Stop:
 ProgressAction: TypeAlias = Start | Advance | Skip | Stop
 
 
+_EXPANDED = "#expanded"
+
+
 def expanded(region: InstanceId) -> InstanceId:
     """What to wait for in order to start once `region` has unrolled (`#` is in no instance id)."""
-    return region + "#expanded"
+    return region + _EXPANDED
 
 
 class _Instance:
@@ -226,8 +229,8 @@ class Progress:
             self._connect(child, instance)
         for child, instance in zip(children, added, strict=True):
             self._settle_new(child, instance, actions)
-        if self._count_open(region) == 0:
-            actions.append(Advance(region))
+        if not children:  # those that are skipped at once have said so themselves
+            self._advance_if_settled(region, actions)
         return actions
 
     def _finish(self, instance_id: InstanceId) -> list[ProgressAction]:
@@ -236,35 +239,27 @@ class Progress:
             raise self._broken(f"{instance_id!r} finished before its children", instance_id)
         instance.state = InstanceState.FINISHED
         actions: list[ProgressAction] = []
-        if not self._is_stopping:
-            self._release_dependents(instance, actions)
+        self._release_dependents(instance, actions)
         self._child_settled(instance.parent, actions)
         return actions
 
     def _fail(self, instance_id: InstanceId) -> list[ProgressAction]:
         instance = self._running(instance_id, "failed")
         actions: list[ProgressAction] = []
+        instance.state = InstanceState.FAILED
+        if self._on_error == "fail":
+            instance.open_children = 0
+            return self._stop_run()
         if instance.open_children:
             self._stop_children(instance_id, actions)
-        instance.state = InstanceState.FAILED
-        if self._is_stopping:
-            self._child_settled(instance.parent, actions)
-            return actions
-        if self._on_error == "fail":
-            self._child_settled(instance.parent, actions)
-            return [a for a in actions if not isinstance(a, Advance)] + self._stop_run()
-        self._skip_dependents(instance_id, instance, actions)
-        # A region that fails before it unrolled takes along whoever waits for it to unroll.
-        waiting_for_children = self._instances.get(expanded(instance_id))
-        if waiting_for_children is not None and waiting_for_children.state is None:
-            waiting_for_children.state = InstanceState.FAILED
-            self._skip_dependents(instance_id, waiting_for_children, actions)
+        self._skip_readers(instance_id, actions)
         self._child_settled(instance.parent, actions)
         return actions
 
     def _cancel(self, region: InstanceId | None) -> list[ProgressAction]:
         if region is None:
             return self._stop_run()
+        self._running(region, "was cancelled")
         actions: list[ProgressAction] = []
         self._stop_children(region, actions)
         return actions
@@ -299,7 +294,7 @@ class Progress:
             return  # skipped with an earlier sibling it reads
         for read in child.after:
             if self._instances[read].state in _BROKEN:
-                self._skip(child.instance_id, read, actions)
+                self._skip(child.instance_id, read.removesuffix(_EXPANDED), actions)
                 return
         if instance.pending == 0:
             instance.state = InstanceState.RUNNING
@@ -334,29 +329,40 @@ class Progress:
                 continue
             instance.state = InstanceState.SKIPPED
             actions.append(Skip(skipped_id, cause))
-            open_skips.extend((reader, skipped_id) for reader in reversed(instance.dependents))
-            unrolled = self._instances.get(expanded(skipped_id))
-            if unrolled is not None and unrolled.state is None:
-                unrolled.state = InstanceState.SKIPPED
-                open_skips.extend((reader, skipped_id) for reader in unrolled.dependents)
+            readers = self._readers_of_broken(skipped_id, instance)
+            open_skips.extend((reader, skipped_id) for reader in reversed(readers))
             self._child_settled(instance.parent, actions)
 
-    def _skip_dependents(
-        self, because: InstanceId, source: _Instance, actions: list[ProgressAction]
-    ) -> None:
-        for dependent in source.dependents:
-            self._skip(dependent, because, actions)
+    def _skip_readers(self, broken_id: InstanceId, actions: list[ProgressAction]) -> None:
+        for reader in self._readers_of_broken(broken_id, self._instances[broken_id]):
+            self._skip(reader, broken_id, actions)
+
+    def _readers_of_broken(self, broken_id: InstanceId, instance: _Instance) -> list[InstanceId]:
+        """Who can never start now.
+
+        A region that broke before it unrolled takes along whoever waits, or will, for that.
+        """
+        mark = self._instances.setdefault(expanded(broken_id), _Instance())
+        if mark.state is not None:
+            return instance.dependents
+        mark.state = instance.state
+        return [*instance.dependents, *mark.dependents]
 
     def _child_settled(self, parent: InstanceId | None, actions: list[ProgressAction]) -> None:
         if parent is None:
             self._open_children -= 1
+        else:
+            self._instances[parent].open_children -= 1
+        self._advance_if_settled(parent, actions)
+
+    def _advance_if_settled(self, region: InstanceId | None, actions: list[ProgressAction]) -> None:
+        if region is None:
             if self._open_children == 0:
                 actions.append(Advance(None))
             return
-        region = self._instances[parent]
-        region.open_children -= 1
-        if region.open_children == 0 and region.state is InstanceState.RUNNING:
-            actions.append(Advance(parent))
+        instance = self._instances[region]
+        if instance.open_children == 0 and instance.state is InstanceState.RUNNING:
+            actions.append(Advance(region))
 
     def _stop_run(self) -> list[ProgressAction]:
         """Stop what runs, forget what waits, and advance the run."""
@@ -375,22 +381,26 @@ class Progress:
         return stops
 
     def _stop_children(self, region: InstanceId, actions: list[ProgressAction]) -> None:
-        """Stop everything inside `region`; the region itself stays as it is and is told nothing."""
+        """Stop everything inside `region`; the region itself stays as it is and is told nothing.
+
+        Whoever reads something inside from outside is skipped: it would wait for ever.
+        """
         inside = {region}
+        stopped: list[InstanceId] = []
         for instance_id, instance in self._instances.items():  # parents come before children
             if instance.parent not in inside or instance.state in _SETTLED:
                 continue
             inside.add(instance_id)
+            stopped.append(instance_id)
             if instance.state is InstanceState.RUNNING:
                 actions.append(Stop(instance_id))
             instance.state = InstanceState.STOPPED
             instance.open_children = 0
         self._instances[region].open_children = 0
+        for instance_id in stopped:
+            self._skip_readers(instance_id, actions)
 
     # -- checks ------------------------------------------------------------------------------
-
-    def _count_open(self, region: InstanceId | None) -> int:
-        return self._open_children if region is None else self._instances[region].open_children
 
     def _instance(self, instance_id: InstanceId) -> _Instance:
         instance = self._instances.get(instance_id)
