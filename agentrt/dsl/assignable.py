@@ -6,7 +6,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from agentrt.dsl.projection import is_union, keys, unwrapped
+from agentrt.dsl.projection import is_typed_dict, is_union, keys, unwrapped
 
 
 def is_assignable(source: Any, target: Any) -> bool:
@@ -61,7 +61,7 @@ def _is_class_assignable(source: Any, target: Any) -> bool:
         return target_class is bool
     if target_class is float:
         return issubclass(source_class, (float, int))
-    if typing.is_typeddict(source_class) or typing.is_typeddict(target_class):
+    if is_typed_dict(source_class) or is_typed_dict(target_class):
         return _is_typeddict_assignable(source_class, target)
     if not issubclass(source_class, target_class):
         return False
@@ -72,7 +72,7 @@ def _is_typeddict_assignable(source_class: Any, target: Any) -> bool:
     """A `TypedDict` is itself, or a read-only mapping; a plain dict is never a `TypedDict`."""
     target_class = typing.get_origin(target) or target
     source_keys = keys(source_class)
-    if source_keys is None or typing.is_typeddict(target_class) or target_class is not Mapping:
+    if source_keys is None or is_typed_dict(target_class) or target_class is not Mapping:
         return False
     _, item = typing.get_args(target) or (Any, Any)
     return all(is_assignable(known, item) for known in source_keys.values())

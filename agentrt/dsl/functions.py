@@ -148,7 +148,9 @@ def _parameters_schema(signature: Signature) -> Schema:
     definitions: dict[str, Any] = {}
     for parameter in signature.parameters.values():
         schema = dict(_schema(signature, parameter.name, parameter.type))
-        definitions |= schema.pop("$defs", {})
+        for name, definition in schema.pop("$defs", {}).items():
+            if definitions.setdefault(name, definition) != definition:
+                raise SchemaError(f"{signature.name}: two different types are called {name!r}")
         if not parameter.is_required:
             schema["default"] = parameter.type.to_json(parameter.default)
         properties[parameter.name] = schema

@@ -66,7 +66,12 @@ def members(annotation: Any) -> Mapping[str, Any] | None:
 def keys(annotation: Any) -> Mapping[str, Any] | None:
     """The keys of a `TypedDict` with their types; None for anything else."""
     cls = typing.get_origin(annotation) or annotation
-    return _hints(cls) if typing.is_typeddict(cls) else None
+    return _hints(cls) if is_typed_dict(cls) else None
+
+
+def is_typed_dict(cls: Any) -> bool:
+    """Whether it is a `TypedDict`, of `typing` or of typing_extensions (which are not related)."""
+    return isinstance(cls, type) and hasattr(cls, "__required_keys__")
 
 
 def member_annotation(annotation: Any, name: str, label: str) -> Any:

@@ -119,20 +119,26 @@ def _map_node(
     mapped: Mapping[str, Any],
 ) -> Ref:
     tracer.register(function)
-    captures = Captures(taken=set(given))
+    captures = Captures(
+        taken={name for name, value in given.items() if name in mapped or isinstance(value, Ref)}
+    )
     body = tracer.body(function.name, captures)
     inputs: list[tuple[str, Expression]] = []
     arguments: dict[str, Any] = {}
     lengths: dict[str, int] = {}
     for name, value in given.items():
         parameter = function.signature.parameters[name]
-        if name not in mapped:
-            arguments[name] = value  # symbolic values in it are captured like any outer value
+        if name not in mapped and (parameter.is_static or not isinstance(value, Ref)):
+            arguments[name] = value  # a constant; or symbolic values in it are captured
             continue
         if parameter.is_static:
             raise TraceError(f"{function.name}.map: {name!r} is static; give it by name")
-        source = _items_of(value, parameter.type, tracer, (f"{function.name}.map", name))
-        lengths |= _known_length(name, source)
+        place = (f"{function.name}.map", f"the argument {name!r}")
+        if name in mapped:
+            source = _items_of(value, parameter.type, tracer, place)
+            lengths |= _known_length(name, source)
+        else:
+            source = expression_of(value, parameter.type, tracer, place)
         inputs.append((name, source))
         arguments[name] = body.add_input(name, parameter.type.annotation)
     if len(set(lengths.values())) > 1:
@@ -158,21 +164,16 @@ def _items_of(
         element = element_annotation(value.__annotation__)
         if element is None:
             raise TraceError(
-                f"{place[0]}: the argument {place[1]!r} must be a list of {item.name}, got "
-                f"{describe(value)}"
+                f"{place[0]}: {place[1]} must be a list of {item.name}, got {describe(value)}"
             )
-        return expression_of(value, value_type(Iterable[item.annotation]), tracer, _argument(place))  # type: ignore[name-defined]  # a type made at run time
+        return expression_of(value, value_type(Iterable[item.annotation]), tracer, place)  # type: ignore[name-defined]  # a type made at run time
     if not isinstance(value, (list, tuple)):
         raise TraceError(
-            f"{place[0]}: the argument {place[1]!r} must be a list of {item.name}, got a "
+            f"{place[0]}: {place[1]} must be a list of {item.name}, got a "
             f"{type_name(annotation_of(value))}"
         )
     items: list[Any] = list(cast("list[Any]", value))
-    return expression_of(items, value_type(list[item.annotation]), tracer, _argument(place))  # type: ignore[name-defined]  # likewise
-
-
-def _argument(place: tuple[str, str]) -> tuple[str, str]:
-    return place[0], f"the argument {place[1]!r}"
+    return expression_of(items, value_type(list[item.annotation]), tracer, place)  # type: ignore[name-defined]  # likewise
 
 
 def _known_length(name: str, source: Expression) -> dict[str, int]:
