@@ -22,6 +22,10 @@ def postgres_data() -> Iterator[Path]:
     # Not below pytest's own directory: a socket's path has at most 107 characters.
     directory = Path(tempfile.mkdtemp(prefix="agentrt-pg-"))
     server = get_server(directory, cleanup_mode="delete")
+    with psycopg.connect(f"host={directory} user=postgres", autocommit=True) as connection:
+        # Nobody pulls this machine's plug, and a slow disk would take seconds at every turn.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield directory
     server.cleanup()
 

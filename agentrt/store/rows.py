@@ -68,7 +68,8 @@ ATTEMPT_COLUMNS = (
 )
 EVENT_COLUMNS = ("run_id", "seq", "kind", "at_s", "node_id", "body")
 
-_MAX_INT = 2**63 - 1
+_MAX_TOKENS = 2**40
+"""Far more than any call has, and few enough that a database can add millions of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +240,8 @@ def _optional_text(text: str | None) -> str | None:
 
 
 def _tokens(usage: Usage, node_id: str) -> tuple[int, int, int]:
-    """Counts come from servers: one that no database can hold must not sink its whole group."""
+    """Counts come from servers: one that no database holds must not sink its whole group."""
     counts = (usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
-    if not -_MAX_INT <= min(counts) <= max(counts) <= _MAX_INT:
+    if not 0 <= min(counts) <= max(counts) <= _MAX_TOKENS:
         raise StoreError(f"The usage of node {node_id!r} cannot be stored: {usage}.")
     return counts

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import insert
 
 from agentrt.errors import InvariantError
 from agentrt.store.rows import (
@@ -72,23 +71,22 @@ class Upserts:
 def _compile(name: TableName, dialect: sa.Dialect) -> str:
     table, columns, key = _COLUMNS[name]
     row = dict.fromkeys(columns)
-    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    if dialect.name == "sqlite":
+        # REPLACE takes the old row away and appends the new one, which so gets a new position: rows
+        # are read in the order they were last written.
+        word = "OR IGNORE" if name == "graphs" else "OR REPLACE"
+        return str(table.insert().prefix_with(word).values(row).compile(dialect=dialect))
     # Inline: nobody asks for the positions that were given out.
     statement = insert(table).values(row).inline()
-    replaced: dict[str, Any] = {
-        column: statement.excluded[column] for column in columns if column not in key
-    }
-    if "position" in table.c:
-        # Rows are read in the order they were last written.
-        replaced["position"] = (
-            sa.select(sa.func.max(table.c.position) + sa.literal_column("1")).scalar_subquery()
-            if dialect.name == "sqlite"
-            else statement.excluded.position
-        )
     if name == "graphs":
         upsert = statement.on_conflict_do_nothing()  # the key is a hash of the rest
     else:
-        upsert = statement.on_conflict_do_update(index_elements=list(key), set_=replaced)
+        replaced = [column for column in columns if column not in key]
+        if "position" in table.c:
+            replaced.append("position")
+        upsert = statement.on_conflict_do_update(
+            index_elements=list(key), set_={name: statement.excluded[name] for name in replaced}
+        )
     return str(upsert.compile(dialect=dialect))
 
 
