@@ -11,6 +11,7 @@ from agentrt.runtime.executable import AgentStep
 from agentrt.runtime.instance import AgentCall, AgentTurn, Instance, Scope
 from agentrt.runtime.llm_calls import first_messages
 from agentrt.runtime.regions import Broken, Done, Expand, Outcome
+from agentrt.runtime.spoken_calls import spoken_calls
 from agentrt.scheduler.progress import Child
 
 
@@ -50,7 +51,7 @@ class AgentRegion:
     def _answered(self, llm: Instance, completion: Completion) -> Outcome:
         self._usage += llm.usage
         self._instance.usage = self._usage
-        completion = self._with_ids(completion)
+        completion = self._with_ids(self._with_spoken_calls(completion))
         message = Message("assistant", completion.text, completion.tool_calls)
         self.transcript.append(message)
         if completion.tool_calls:
@@ -59,6 +60,12 @@ class AgentRegion:
             return Done(self._step.answer.parse_answer(completion.text))
         except SchemaError as error:
             return self._ask_again(completion.text, error)
+
+    def _with_spoken_calls(self, completion: Completion) -> Completion:
+        if completion.tool_calls or not self._step.tools:
+            return completion
+        calls = spoken_calls(completion.text, {tool.name for tool in self._step.tools})
+        return replace(completion, text="", tool_calls=calls) if calls else completion
 
     def _with_ids(self, completion: Completion) -> Completion:
         """Some models give their calls no id, or one id to all: answers need one each."""

@@ -128,33 +128,32 @@ class LLMCalls:
             BackendError: the last attempt's, or the first one's if it cannot be retried.
         """
         endpoint = self.endpoint(request.options.tier)
-        capabilities = await endpoint.capabilities()
-        if not capabilities.json_schema and request.output_schema is not None:
-            request = replace(request, output_schema=None)
-        if not capabilities.streaming:
-            on_chunk = None
         attempt = first_attempt
         while True:
-            async with endpoint.turn(program):
-                started_s = self._clock.now()
-                observer.call_sent(attempt)
-                wait_s: float | None = None
-                try:
-                    completion = await self._send(endpoint.backend, request, on_chunk)
-                except BackendError as error:
-                    if error.retryable and attempt - first_attempt < request.options.retries:
-                        spent = attempt - first_attempt + 1
-                        wait_s = backend_wait_s(error, spent, self._random)
-                    ended = Attempt(
-                        attempt, started_s, self._clock.now(), error=error, retry_in_s=wait_s
+            wait_s: float | None = None
+            started_s = self._clock.now()
+            try:
+                # Asked before the call queues: it says how many calls may be sent at once.
+                capabilities = await endpoint.capabilities()
+                async with endpoint.turn(program):
+                    started_s = self._clock.now()
+                    observer.call_sent(attempt)
+                    completion = await self._send(
+                        endpoint.backend, *_fitted(request, on_chunk, capabilities)
                     )
-                    observer.call_ended(ended)
-                    if wait_s is None:
-                        raise
-                else:
-                    ended = Attempt(attempt, started_s, self._clock.now(), completion)
-                    observer.call_ended(ended)
-                    return completion
+            except BackendError as error:
+                spent = attempt - first_attempt
+                if error.retryable and spent < request.options.retries:
+                    wait_s = backend_wait_s(error, spent + 1, self._random)
+                ended_s = self._clock.now()
+                observer.call_ended(
+                    Attempt(attempt, started_s, ended_s, error=error, retry_in_s=wait_s)
+                )
+                if wait_s is None:
+                    raise
+            else:
+                observer.call_ended(Attempt(attempt, started_s, self._clock.now(), completion))
+                return completion
             await self._clock.sleep(wait_s)
             attempt += 1
 
@@ -209,6 +208,15 @@ class LLMCalls:
         except TimeoutError as error:
             message = f"no answer from {backend.name} within {timeout_s:g} s"
             raise BackendTimeout(message, url=backend.name) from error
+
+
+def _fitted(
+    request: Request, on_chunk: OnChunk | None, capabilities: Capabilities
+) -> tuple[Request, OnChunk | None]:
+    """The request without what the backend cannot do; answers are validated anyway."""
+    if request.output_schema is not None and not capabilities.json_schema:
+        request = replace(request, output_schema=None)
+    return request, on_chunk if capabilities.streaming else None
 
 
 class _Counted:
