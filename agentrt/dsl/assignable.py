@@ -61,6 +61,8 @@ def _is_class_assignable(source: Any, target: Any) -> bool:
         return target_class is bool
     if target_class is float:
         return issubclass(source_class, (float, int))
+    if issubclass(source_class, (str, bytes)) and target_class.__module__ == "collections.abc":
+        return False  # a text is a sequence to Python, but no list to anybody else
     if is_typed_dict(source_class) or is_typed_dict(target_class):
         return _is_typeddict_assignable(source_class, target)
     if not issubclass(source_class, target_class):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn
 
@@ -20,7 +21,9 @@ def parse_json(text: str, what: str, *, is_unique: bool = False) -> Any:
     """
     pairs_hook = _unique if is_unique else None
     try:
-        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=pairs_hook)
+        data = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=pairs_hook
+        )
         if "\\u" in text or not text.isascii():
             json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -41,6 +44,13 @@ def unfenced(text: str) -> str:
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is not a finite number")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Annotated, Any, Final, Literal, Never, Union
+from typing import Annotated, Any, Final, Never, Union
 
 from pydantic import AllowInfNan, Strict
 
@@ -30,21 +30,21 @@ def validated_as(annotation: Any, *, is_strict: bool) -> Any:
     nothing. Strictly, scalars are not parsed from texts, wherever in lists, dicts and unions they
     are; models keep their own rules, and lists and dicts take other sequences and mappings.
     """
-    arguments = typing.get_args(annotation)
-    if not arguments:
-        return (_STRICT if is_strict else _LOOSE).get(annotation, annotation)
     origin: Any = typing.get_origin(annotation)
-    if origin is Literal:
+    if origin is None:
+        scalars = _STRICT if is_strict else _LOOSE
+        return next(
+            (known for scalar, known in scalars.items() if scalar is annotation), annotation
+        )
+    is_union = isinstance(annotation, types.UnionType) or origin is Union
+    if not is_union and origin not in (Annotated, dict, list, tuple, set, frozenset):
         return annotation
-    if origin is Annotated:
-        return _ANNOTATED[
-            (validated_as(arguments[0], is_strict=is_strict), *annotation.__metadata__)
-        ]
+    arguments = typing.get_args(annotation)
     inner = tuple(validated_as(part, is_strict=is_strict) for part in arguments)
-    if isinstance(annotation, types.UnionType) or origin is Union:
+    if is_union:
         return _UNION[inner]
+    if origin is Annotated:
+        return _ANNOTATED[(inner[0], *annotation.__metadata__)]
     if origin is dict:  # keys stay loose: in JSON they are all texts
         return types.GenericAlias(dict, (arguments[0], inner[1]))
-    if origin in (list, tuple, set, frozenset):
-        return types.GenericAlias(origin, inner)
-    return annotation
+    return types.GenericAlias(origin, inner)

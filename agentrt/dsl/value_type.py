@@ -140,7 +140,7 @@ class ValueType(Generic[T]):
         Raises:
             SchemaError: it does not fit.
         """
-        if type(data) is self.annotation and self.annotation in _EXACT:
+        if type(data) is self.annotation and _is_itself(data):
             return cast("T", data)
         try:
             return self._adapter.validate_json(json.dumps(data))
