@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from agentrt.clock import Clock
 from agentrt.dsl.workflow import Bound
-from agentrt.errors import AgentRTError, StoreError
+from agentrt.errors import AgentRTError, InvariantError, StoreError
 from agentrt.ir.event import RunFinished, RunStarted
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.execution import Ending, Execution
@@ -118,6 +118,9 @@ class Driver:
         ending = Ending("cancelled", None, None)
         try:
             ending = await execution.run()
+        except InvariantError as error:
+            ending = Ending("failed", None, error)
+            raise
         finally:
             if alarm is not None:
                 alarm.cancel()

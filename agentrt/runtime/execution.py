@@ -93,6 +93,7 @@ class Execution:
         self._actions: deque[ProgressAction] = deque()
         self._is_performing = False
         self._cancelled: str | None = None
+        self._settled: asyncio.Future[None] | None = None
         self.errors: dict[str, AgentRTError] = {}
 
     @property
@@ -113,14 +114,12 @@ class Execution:
             asyncio.CancelledError: the task was cancelled; everything has been stopped.
             InvariantError: a bug in agentrt.
         """
-        self._settled = asyncio.get_running_loop().create_future()
+        self._settled = settled = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 if self._cancelled is None:
                     self._grow(None, self._scope.instances(None))
-                else:
-                    self._settled.set_result(None)
-                await self._settled
+                    await settled
         except BaseExceptionGroup as group:
             raise _only_cause(group) from group
         except asyncio.CancelledError:
@@ -285,7 +284,7 @@ class Execution:
 
     def _advance(self, region_id: str | None) -> None:
         if region_id is None:
-            if not self._settled.done():
+            if self._settled is not None and not self._settled.done():
                 self._settled.set_result(None)
             return
         instance = self._instances[region_id]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
 
 from agentrt.backends.base import OnChunk
 from agentrt.dsl.functions import ToolFunction
-from agentrt.errors import AgentRTError, InputError, InvariantError
+from agentrt.errors import AgentRTError, DefinitionError, InputError
 from agentrt.ir.event import RunFinished, RunStarted, RunStatus
 from agentrt.ir.report import NodeReport, total_usage
 from agentrt.ir.request import Completion, Request, Usage
@@ -85,7 +85,7 @@ class Program:
             InputError: the arguments do not fit.
         """
         if not isinstance(function, ToolFunction):
-            raise InvariantError(f"{function!r} is not a @tool")
+            raise DefinitionError(f"{function!r} is not a @tool")
         given = function.signature.bind(args, kwargs, InputError)
         arguments = {name: function.parameters[name].check(each) for name, each in given.items()}
         instance = self._instance(function.name, FreeTool(function))
@@ -159,7 +159,7 @@ class Program:
 
     def _instance(self, name: str, work: Work) -> Instance:
         if not self._is_open:
-            raise InvariantError(f"program {self.name!r} is over: use it inside its `async with`")
+            raise DefinitionError(f"program {self.name!r} is over: use it inside its `async with`")
         index = self._counts[name] = self._counts.get(name, -1) + 1
         instance = Instance(f"{name}[{index}]", work, None, None)
         self._instances.append(instance)

@@ -18,7 +18,7 @@ from agentrt.clock import Clock, SystemClock, VirtualClock
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.dsl.binding import Traced
 from agentrt.dsl.workflow import Bound, Workflow
-from agentrt.errors import InputError, InvariantError, ResumeError
+from agentrt.errors import DefinitionError, InputError, ResumeError
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
 from agentrt.runtime.driver import Driver, Sitting
@@ -90,10 +90,11 @@ class Runtime:
         self._random = random.Random(seed)
         self._executables: dict[int, tuple[Traced, Executable]] = {}
         self._driver: Driver | None = None
+        self._started: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         if self._driver is not None:
-            raise InvariantError("a Runtime is entered once; make another")
+            raise DefinitionError("a Runtime is entered once: make another")
         settings = Settings.from_env(os.environ)
         async with AsyncExitStack() as stack:
             large = self._open(self._backend or settings.backend, stack)
@@ -115,7 +116,9 @@ class Runtime:
                 llms=LLMCalls(endpoints, clock=self._clock, random_source=self._random),
                 observers=() if self._on_event is None else (self._on_event,),
             )
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            stack.push_async_exit(self._leave)
+            self._tasks = asyncio.TaskGroup()
+            await self._tasks.__aenter__()
             self._stack = stack.pop_all()
         return self
 
@@ -246,10 +249,24 @@ class Runtime:
 
     # -- internals ---------------------------------------------------------------------------
 
+    async def _leave(
+        self,
+        kind: type[BaseException] | None,  # noqa: ARG002  the signature of an exit
+        error: BaseException | None,
+        traceback: TracebackType | None,  # noqa: ARG002
+    ) -> None:
+        """Wait for the runs; after an error stop them. The error goes on as it is, not in a group."""
+        if error is not None:
+            for task in tuple(self._started):
+                task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
     def _start(self, sitting: Sitting) -> Run[R]:
         driver = self._entered()
         prepared = driver.prepare(sitting)
         task: asyncio.Task[RunResult[R]] = self._tasks.create_task(driver.drive(prepared))
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
         return Run(prepared.run_id, prepared.execution, prepared.journal, task)
 
     def _sitting(self, call: Bound[Any], *, run_id: str | None = None, target: str = "") -> Sitting:
@@ -281,7 +298,7 @@ class Runtime:
 
     def _entered(self) -> Driver:
         if self._driver is None:
-            raise InvariantError("enter the runtime first: `async with Runtime(...) as runtime:`")
+            raise DefinitionError("enter the runtime first: `async with Runtime(...) as runtime:`")
         return self._driver
 
 
