@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
@@ -51,18 +51,36 @@ def make_engine(url: URL, *, busy_timeout_s: float, synchronous: str) -> sa.Engi
     """
     if url.get_backend_name() == "sqlite":
         return _sqlite_engine(url, busy_timeout_s=busy_timeout_s, synchronous=synchronous)
+    return _postgresql_engine(url, lock_timeout_s=busy_timeout_s)
+
+
+def _postgresql_engine(url: URL, *, lock_timeout_s: float) -> sa.Engine:
     try:
-        return sa.create_engine(
+        engine = sa.create_engine(
             url,
             poolclass=NullPool,
             hide_parameters=True,
             paramstyle="format",
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                # A server whose machine vanished is noticed within a minute, not in two hours.
+                "keepalives_idle": 30,
+                "tcp_user_timeout": 60_000,
+            },
         )
     except ImportError as error:
         raise StoreError(
             "A PostgreSQL store needs psycopg: pip install 'agentrt[postgres]'."
         ) from error
+
+    def set_up(connection: DBAPIConnection, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET lock_timeout = {max(1, round(lock_timeout_s * 1000))}")
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine, "connect", set_up)
+    return engine
 
 
 def _sqlite_engine(url: URL, *, busy_timeout_s: float, synchronous: str) -> sa.Engine:
@@ -80,7 +98,7 @@ def _sqlite_engine(url: URL, *, busy_timeout_s: float, synchronous: str) -> sa.E
         },
     )
 
-    def set_up(connection: sqlite3.Connection, _record: Any) -> None:
+    def set_up(connection: DBAPIConnection, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA synchronous={synchronous}")
         cursor.close()

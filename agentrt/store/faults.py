@@ -22,6 +22,7 @@ _SQLITE_ADVICE = (
     ("too big", "a value is larger than SQLite can hold. Keep such data in a file"),
 )
 _POSTGRESQL_ADVICE = (
+    ("lock timeout", "another process keeps it locked. Wait for it or end it, then try again"),
     ("password authentication failed", "the server refuses that user and password"),
     ("no password supplied", "the server wants a password: postgresql://USER:PASSWORD@HOST/NAME"),
     ("does not exist", "the user, the database or a table is missing. Create it"),

@@ -11,7 +11,7 @@ from agentrt.store.base import Record, RunRecord, RunSummary, StoredRun
 from agentrt.store.claims import LocalClaims, pick_run
 from agentrt.store.rows import (
     ENCODERS,
-    GraphText,
+    GraphTexts,
     Row,
     TableName,
     read_run,
@@ -52,11 +52,12 @@ class MemoryStore:
     def __init__(self) -> None:
         self._runs: dict[str, tuple[Row, str]] = {}
         self._tables: dict[str, _Tables] = {}
+        self._graphs = GraphTexts()
         self._claims = LocalClaims()
 
     def write(self, record: Record) -> None:
         if isinstance(record, RunRecord):
-            graph = GraphText.of(record.graph, run_id=record.run_id)
+            graph = self._graphs.of(record)
             self._runs[record.run_id] = (run_row(record, graph.key), graph.text)
             self._claims.observe(record)
             return

@@ -79,10 +79,20 @@ class GraphText:
     key: str
     text: str
 
-    @classmethod
-    def of(cls, graph: Json, *, run_id: str) -> GraphText:
-        text = encode_json(graph, what=f"The graph of run {run_id!r}")
-        return cls(hashlib.sha256(text.encode()).hexdigest(), text)
+
+class GraphTexts:
+    """Graphs as text. Runs of one workflow share its graph, and a run is written at least twice."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Json, GraphText] | None = None
+
+    def of(self, record: RunRecord) -> GraphText:
+        if self._last is not None and self._last[0] is record.graph:
+            return self._last[1]
+        text = encode_json(record.graph, what=f"The graph of run {record.run_id!r}")
+        graph = GraphText(hashlib.sha256(text.encode()).hexdigest(), text)
+        self._last = (record.graph, graph)
+        return graph
 
 
 def run_row(record: RunRecord, graph_key: str) -> Row:

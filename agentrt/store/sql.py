@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from agentrt.errors import StoreError
 from agentrt.ir.request import Usage
-from agentrt.ir.schema import Json
 from agentrt.store.base import Record, RunRecord, RunSummary, StoredRun
 from agentrt.store.claims import LocalClaims, pick_run
 from agentrt.store.codec import decode_text, encode_text
@@ -24,7 +23,7 @@ from agentrt.store.rows import (
     EVENT_COLUMNS,
     NODE_COLUMNS,
     RUN_COLUMNS,
-    GraphText,
+    GraphTexts,
     read_optional_text,
     read_run,
     read_stored_run,
@@ -53,7 +52,7 @@ class SQLStore:
 
         Args:
             url: A path, `sqlite:///...` or `postgresql://...`.
-            busy_timeout_s: How long to wait while another process keeps an SQLite file locked.
+            busy_timeout_s: How long to wait for the lock of another process.
             synchronous: SQLite only. `FULL`: what was reported to be on disk survives a power
                 failure; `NORMAL`: it survives the death of every process, but not of the machine.
 
@@ -65,7 +64,7 @@ class SQLStore:
         )
         self._writer = GroupedWriter(self._database, name="agentrt-store")
         self._claims = LocalClaims()
-        self._graph: tuple[Json, GraphText] | None = None
+        self._graphs = GraphTexts()
         self._graph_keys: set[str] = set()
 
     @property
@@ -109,7 +108,7 @@ class SQLStore:
         await self._writer.aclose()
 
     def _write_run(self, record: RunRecord) -> None:
-        graph = self._graph_text(record)
+        graph = self._graphs.of(record)
         row = run_row(record, graph.key)
         if graph.key not in self._graph_keys:
             self._writer.put(("graphs", (graph.key, graph.text)))
@@ -119,12 +118,6 @@ class SQLStore:
         claimed_by = self._database.process_id if record.status == "running" else None
         self._writer.put(("runs", (*row, claimed_by)))
         self._claims.observe(record)
-
-    def _graph_text(self, record: RunRecord) -> GraphText:
-        # Runs of one workflow share its graph, and a run is written at least twice.
-        if self._graph is None or self._graph[0] is not record.graph:
-            self._graph = (record.graph, GraphText.of(record.graph, run_id=record.run_id))
-        return self._graph[1]
 
     def _claim(self, connection: sa.Connection, run_id: str) -> None:
         database = self._database

@@ -73,6 +73,29 @@ async def test_a_locked_file_fails_after_the_wait_and_works_again_after_a_retry(
     await store.aclose()
 
 
+async def test_a_locked_table_of_a_server_fails_after_the_wait_and_works_again_after_a_retry(
+    postgres_url: str,
+) -> None:
+    store = SQLStore(postgres_url, busy_timeout_s=0.05)
+    store.write(RUN)
+    await store.flushed()
+    other = SQLStore(postgres_url)
+    await in_the_thread(other, _lock)
+    store.write(a_node(1))
+    with pytest.raises(StoreError, match="another process keeps it locked"):
+        await store.flushed()
+    await in_the_thread(other, lambda connection: connection.rollback())
+    await store.retry()
+    assert (await store.load("run-1")).nodes == (a_node(1),)
+    await store.aclose()
+    await other.aclose()
+
+
+def _lock(connection: sa.Connection) -> None:
+    connection.begin()
+    connection.exec_driver_sql("LOCK TABLE nodes")
+
+
 async def test_a_lock_that_is_let_go_in_time_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "runs.db"
     store = SQLStore(str(path), busy_timeout_s=30)
