@@ -103,9 +103,11 @@ class Execution:
 
     def cancel(self, reason: str) -> None:
         """Stop everything that runs; `run` ends once it has. Safe to call at any time, and twice."""
-        if self._cancelled is None:
-            self._cancelled = reason
-            self._perform(self._progress.handle(Cancelled()))
+        if self._settled is None:
+            self._cancelled = self._cancelled or reason
+        else:
+            # Not at once: an observer may ask for it in the middle of a node's finishing.
+            asyncio.get_running_loop().call_soon(self._stop_everything, reason)
 
     async def run(self) -> Ending:
         """Run to the end, whatever it is; nothing is left running.
@@ -119,16 +121,26 @@ class Execution:
             async with asyncio.TaskGroup() as self._tasks:
                 if self._cancelled is None:
                     self._grow(None, self._scope.instances(None))
-                    await settled
+                    await self._until(settled)
         except BaseExceptionGroup as group:
             raise _only_cause(group) from group
-        except asyncio.CancelledError:
-            self._cancelled = self._cancelled or "the task that ran it was cancelled"
-            raise
         finally:
             for timer in self._timers.values():
                 timer.cancel()
         return self._ending()
+
+    async def _until(self, settled: asyncio.Future[None]) -> None:
+        try:
+            await settled
+        except asyncio.CancelledError:
+            # Before the task group does it: so nodes know that it was not they who were meant.
+            self._stop_everything("the task that ran it was cancelled")
+            raise
+
+    def _stop_everything(self, reason: str) -> None:
+        if self._cancelled is None and not self._progress.is_settled:
+            self._cancelled = reason
+            self._perform(self._progress.handle(Cancelled()))
 
     # -- performing actions ------------------------------------------------------------------
 
@@ -172,7 +184,11 @@ class Execution:
             self._restore(instance, restored)
             return
         if instance.scope is not None and instance.scope.deferred:
-            instance.scope.resolve(instance.work.node.id)  # type: ignore[union-attr]
+            try:
+                instance.scope.resolve(instance.work.node.id)  # type: ignore[union-attr]
+            except Exception as error:  # noqa: BLE001  evaluating what the author wrote: a bad index, say
+                self._fail(instance, error)
+                return
         match work:
             case ToolStep():
                 self._spawn(instance, self._performer.tool)
@@ -198,11 +214,9 @@ class Execution:
         except InvariantError:
             raise
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if instance.status != "open" or (task is not None and task.cancelling()):
+            if instance.status != "open":
                 raise
-            error = RunError("it cancelled itself", node_id=instance.id)
-            self._fail(instance, error)
+            self._fail(instance, RunError("it cancelled itself", node_id=instance.id))
         except Exception as error:  # noqa: BLE001  user code ran: whatever it raised is the node's
             self._fail(instance, error)
         else:
