@@ -139,9 +139,9 @@ def _target_rows(results: Mapping[str, Any]) -> Iterable[Sequence[str]]:
         )
     for name, cells in results.get("slow_sibling", {}).items():
         delay_s = _median(cells[""], "start_delay_s")
-        is_met = delay_s <= DELAY_TARGET_S if _is_ours(name) else None
+        verdict = delay_s <= DELAY_TARGET_S if _is_ours(name) else None
         target, told = f"<= {DELAY_TARGET_S * 1e3:.0f} ms", f"{delay_s * 1e3:.1f} ms"
-        yield _row(f"ready node beside sleeping siblings, {name}", target, told, is_met)
+        yield _row(f"ready node beside sleeping siblings, {name}", target, told, verdict)
     for name, cells in results.get("import", {}).items():
         memory, cpu_s = _median(cells[""], "rss_mb"), _median(cells[""], "cpu_s")
         is_met = memory <= IMPORT_TARGET_MB and cpu_s <= IMPORT_TARGET_S
