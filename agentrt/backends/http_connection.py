@@ -14,6 +14,7 @@ import httpx2
 
 from agentrt.backends.http_errors import error_for
 from agentrt.backends.limits import RateLimits
+from agentrt.backends.patience import Patience
 from agentrt.backends.wire import clean
 from agentrt.errors import (
     BackendError,
@@ -47,27 +48,6 @@ class HttpSettings:
     stall_timeout_s: float = 120.0
     max_connections: int = 1024
     limits: RateLimits | None = None
-
-
-class Patience:
-    """How long an exchange may still take: to its end, and to its next byte."""
-
-    def __init__(self, timeout: asyncio.Timeout, *, end: float, stall_timeout_s: float) -> None:
-        self._timeout = timeout
-        self._end = end
-        self._stall_timeout_s = stall_timeout_s
-        self.has_heard = False
-
-    def heard(self) -> None:
-        """A piece of the answer has come."""
-        self.has_heard = True
-        now = asyncio.get_running_loop().time()
-        self._timeout.reschedule(min(self._end, now + self._stall_timeout_s))
-
-    def end_within(self, seconds: float) -> None:
-        """The answer is whole; all that may still come is the end."""
-        self._end = min(self._end, asyncio.get_running_loop().time() + seconds)
-        self._timeout.reschedule(self._end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +171,8 @@ class HttpConnection:
                 max_keepalive_connections=settings.max_connections,
                 keepalive_expiry=30.0,
             ),
+            # Making a TLS context takes longer than a request, and plain HTTP needs none.
+            verify=self.url.startswith("https:"),
             # A proxy set for the outside world must not swallow what goes to this machine.
             trust_env=not _is_loopback(self.host),
         )
