@@ -13,6 +13,8 @@ from pathlib import Path
 from agentrt.backends import models
 from agentrt.backends.base import OnChunk
 from agentrt.backends.embedded_engine import Engine, EngineSettings
+from agentrt.backends.embedded_prefixes import ENGINES_CHOICE, Place, PrefixSharing
+from agentrt.backends.embedded_saves import SaveArea, open_save_area
 from agentrt.backends.embedded_schema import constrainable
 from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
 from agentrt.backends.server_kind import LLAMACPP
@@ -37,6 +39,8 @@ class EmbeddedSettings:
         max_tokens: Completion tokens of a request that sets no limit; a small model that loops
             would otherwise go on to the end of its context.
         temperature: Of a request that sets none; 0 takes the likeliest token every time.
+        share_prefixes: Compute what prompts begin with in common once for all slots.
+        saved_prefixes_mib: Memory for such prefixes, in MiB.
         pull_if_missing: Download a known model that is not here; otherwise that is an error.
         cache_dir: Where models are kept, instead of the user's cache directory.
     """
@@ -47,6 +51,8 @@ class EmbeddedSettings:
     cache_ram_mib: int = 1024
     max_tokens: int = 1024
     temperature: float = 0.0
+    share_prefixes: bool = True
+    saved_prefixes_mib: int = 512
     pull_if_missing: bool = True
     cache_dir: Path | None = None
 
@@ -113,9 +119,14 @@ class EmbeddedBackend:
     async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
         running = await self._running()
         request = self._prepared(request)
-        async with self._slots, self._until_closed():
+        async with self._until_closed(), self._place(running, request) as place:
+            extra = {**request.extra, "id_slot": place.slot_id}
+            request = replace(request, extra=extra)
             completion = await self._complete(running.http, request, on_chunk or _ignore)
-        return replace(completion, model=self._model)
+        # What was computed for this request alone is no hit, though it came in two steps.
+        usage = completion.usage
+        cached = max(0, usage.cached_tokens - place.computed_tokens)
+        return replace(completion, model=self._model, usage=replace(usage, cached_tokens=cached))
 
     async def aclose(self) -> None:
         """Break off what is under way, stop the engine, free its memory."""
@@ -134,6 +145,7 @@ class EmbeddedBackend:
             return
         await running.http.aclose()
         await asyncio.to_thread(running.engine.close)
+        running.saves.close()
 
     async def _complete(
         self, http: OpenAIBackend, request: Request, on_chunk: OnChunk
@@ -204,7 +216,12 @@ class EmbeddedBackend:
 
     async def _load(self) -> _Running:
         path = await asyncio.to_thread(self._get_model)
-        engine = await asyncio.to_thread(Engine, self._engine_settings(path))
+        saves = open_save_area()
+        try:
+            engine = await asyncio.to_thread(Engine, self._engine_settings(path, saves))
+        except BaseException:
+            saves.close()
+            raise
         http = OpenAIBackend(
             engine.url,
             model=self._model,
@@ -213,9 +230,25 @@ class EmbeddedBackend:
             settings=HttpSettings(timeout_s=86_400.0, stall_timeout_s=86_400.0),
             kind=LLAMACPP,
         )
-        return _Running(engine=engine, http=http)
+        sharing = PrefixSharing(
+            http.connection,
+            saves,
+            free=self._slots,
+            slots=self._settings.slots,
+            max_bytes=self._settings.saved_prefixes_mib * 2**20,
+        )
+        return _Running(engine=engine, http=http, saves=saves, sharing=sharing)
 
-    def _engine_settings(self, path: Path) -> EngineSettings:
+    @asynccontextmanager
+    async def _place(self, running: _Running, request: Request) -> AsyncGenerator[Place]:
+        if self._settings.share_prefixes:
+            async with running.sharing.place(request) as place:
+                yield place
+        else:
+            async with self._slots:
+                yield ENGINES_CHOICE
+
+    def _engine_settings(self, path: Path, saves: SaveArea) -> EngineSettings:
         settings = self._settings
         return EngineSettings(
             model=path,
@@ -223,6 +256,7 @@ class EmbeddedBackend:
             context_tokens=settings.context_tokens,
             threads=settings.threads,
             cache_ram_mib=settings.cache_ram_mib,
+            save_folder=saves.folder,
         )
 
     def _get_model(self) -> Path:
@@ -245,6 +279,8 @@ class EmbeddedBackend:
 class _Running:
     engine: Engine
     http: OpenAIBackend
+    saves: SaveArea
+    sharing: PrefixSharing
 
 
 def _look_at(loading: asyncio.Task[_Running]) -> None:

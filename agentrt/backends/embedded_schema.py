@@ -9,7 +9,7 @@ is left out here; the answer is checked against the whole schema by whoever aske
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from agentrt.ir.schema import Schema, canonical_json
@@ -32,7 +32,7 @@ def constrainable(schema: Schema) -> Schema | None:
 def _slim(value: Any) -> Any:
     match value:
         case list():
-            return [_slim(item) for item in cast("list[Any]", value)]
+            return [_slim(item) for item in cast("Sequence[Any]", value)]
         case Mapping():
             slim: dict[str, Any] = {}
             for key, item in cast("Mapping[str, Any]", value).items():

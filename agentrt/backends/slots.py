@@ -1,0 +1,130 @@
+"""Which slot of an engine a request goes to, and what each slot holds. Pure bookkeeping.
+
+A slot is a sequence with a KV cache of its own; a request that goes to a slot computes only what
+its prompt does not share with what the slot holds from its beginning on. What slots hold is known
+here as text, so the best slot is the one with the longest common prefix of text.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agentrt.ir.request import Message, Request
+from agentrt.ir.schema import canonical_json
+from agentrt.ir.tool import ToolSpec
+
+# Below this share of the prompt, a common beginning says nothing (every prompt of a chat template
+# begins alike), and the least recently used slot is taken: llama.cpp's own rule and value.
+_MIN_SIMILARITY = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A slot as far as we know it.
+
+    Attributes:
+        text: The prompt it was last given; empty: nothing is known to be in it.
+        is_conversation: A later request may well continue what it holds.
+        used_at: Counts up with every use.
+    """
+
+    id: int
+    text: str = ""
+    is_conversation: bool = False
+    used_at: int = 0
+    is_free: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A slot that is ours until it is given back.
+
+    Attributes:
+        shared_chars: How much of the prompt's text the slot holds already.
+        held: What the slot holds.
+    """
+
+    slot_id: int
+    shared_chars: int
+    held: Slot
+
+
+class SlotTable:
+    """Free and taken slots, and what they hold."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = [Slot(id=number) for number in range(slots)]
+        self._uses = 0
+
+    def take(self, text: str, *, saved_chars: int = 0) -> Lease:
+        """The best free slot for a prompt.
+
+        Args:
+            text: The prompt, as `prompt_text` writes it.
+            saved_chars: So much of its beginning can be put into any slot. A slot that holds less
+                of it is no better than another, so the least recently used one is taken.
+
+        Raises:
+            LookupError: no slot is free.
+        """
+        free = [slot for slot in self._slots if slot.is_free]
+        if not free:
+            raise LookupError("every slot is taken")
+        shared = {slot.id: common_prefix_length(slot.text, text) for slot in free}
+        best = max(free, key=lambda slot: (shared[slot.id], -slot.used_at))
+        if shared[best.id] < max(saved_chars, _MIN_SIMILARITY * len(text)):
+            # What nobody comes back for goes first.
+            best = min(free, key=lambda slot: (slot.is_conversation, slot.used_at))
+        self._slots[best.id] = replace(best, is_free=False)
+        return Lease(slot_id=best.id, shared_chars=shared[best.id], held=best)
+
+    def give_back(self, slot_id: int, *, text: str, is_conversation: bool = False) -> None:
+        """The slot is free again, and holds `text` (empty: who knows)."""
+        self._uses += 1
+        self._slots[slot_id] = Slot(
+            id=slot_id, text=text, is_conversation=is_conversation, used_at=self._uses
+        )
+
+
+def prompt_text(request: Request) -> str:
+    """What the prompt is made of, so that requests share text where their prompts share tokens."""
+    return shared_text(request) + "".join(
+        _message_text(message) for message in request.messages[_system_messages(request) :]
+    )
+
+
+def shared_text(request: Request) -> str:
+    """The beginning that requests of one kind have in common: tools and system messages."""
+    system = request.messages[: _system_messages(request)]
+    tools = "".join(_tool_text(tool) for tool in request.tools)
+    return tools + "".join(_message_text(message) for message in system)
+
+
+def common_prefix_length(one: str, other: str) -> int:
+    """How many characters two texts begin with in common."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # halving: comparing slices is far faster than comparing characters
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _system_messages(request: Request) -> int:
+    """How many messages the request begins with that are the system's."""
+    others = (i for i, message in enumerate(request.messages) if message.role != "system")
+    return next(others, len(request.messages))
+
+
+def _message_text(message: Message) -> str:
+    fields: list[Any] = [message.role, message.content]
+    fields += [[call.name, call.arguments] for call in message.tool_calls]
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _tool_text(tool: ToolSpec) -> str:
+    return canonical_json([tool.name, tool.description, dict(tool.parameters)])
