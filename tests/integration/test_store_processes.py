@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import random
+import signal
 import sqlite3
 import time
-from collections.abc import Callable
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
@@ -39,13 +39,14 @@ class KillableWriter:
         self.process.start()
         sent.close()
 
-    def read_until(self, stop: Callable[[], bool]) -> None:
-        while not stop() and self._reports.poll(0.01):
+    def wait_for(self, count: int) -> None:
+        while self.reported < count:
             self.reported = self._reports.recv()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
+        assert self.process.exitcode == -signal.SIGKILL  # it did not end of itself, by an error
         try:
             while True:
                 self.reported = self._reports.recv()
@@ -87,14 +88,18 @@ def test_whatever_moment_a_process_is_killed_what_it_reported_is_on_disk(
         pair = [
             KillableWriter(context, str(path), f"run-{round_number:02}-{name}") for name in "ab"
         ]
-        # From the first milliseconds, when the tables are made, to well into the writing.
-        time.sleep(dice.uniform(0.0, 0.25))
+        if round_number % 2:
+            # Well into the writing, at some moment of a commit.
+            pair[0].wait_for(dice.randrange(1, 400))
+            time.sleep(dice.uniform(0.0, 0.005))
+        else:
+            # From the first milliseconds on, when the tables are made.
+            time.sleep(dice.uniform(0.0, 0.1))
         for writer in pair:
             writer.kill()
         writers += pair
         if path.exists():
             check_integrity(path)
-    assert any(writer.reported > 100 for writer in writers)
     asyncio.run(check_writers(path, writers))
     check_integrity(path)
 
@@ -104,8 +109,7 @@ async def test_the_runs_of_a_killed_process_can_be_taken_over_at_once(
 ) -> None:
     url = str(tmp_path / "runs.db")
     writer = KillableWriter(context, url, "run-1")
-    while writer.reported < 1:
-        writer.read_until(lambda: writer.reported >= 1)
+    writer.wait_for(1)
     store = SQLStore(url)
     with pytest.raises(StoreError, match=f"under way in process {writer.process.pid} on"):
         await store.claim("run-1", "me")
