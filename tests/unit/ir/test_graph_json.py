@@ -192,6 +192,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
         _document(nodes=[{"kind": "tool", "id": "t", "tool": "search", "inputs": [["query", 1]]}]),
         "nodes/0/inputs/query: expected an object, got 1",
     ),
+    "object for a list": (
+        _document(output={"kind": "items", "items": {}}),
+        "output/items: expected a list, got dict",
+    ),
+    "object for pairs": (
+        _document(output={"kind": "fields", "fields": {}}),
+        "output/fields: expected a list of pairs, got dict",
+    ),
     "pair that is none": (
         _document(nodes=[{"kind": "tool", "id": "t", "tool": "search", "inputs": [["query"]]}]),
         "nodes/0/inputs: item 0 is no pair of a name and a value",

@@ -197,6 +197,10 @@ BROKEN: dict[str, tuple[tuple[Node, ...], str]] = {
         "'a': tool 'search' is given twice",
     ),
     "agent without turns": ((Q, _agent(max_turns=0)), "'a': max_turns must be at least 1, not 0"),
+    "agent without tokens": (
+        (Q, _agent(max_total_tokens=0)),
+        "'a': max_total_tokens must be at least 1, not 0",
+    ),
     "agent without time": ((Q, _agent(timeout_s=-1)), "'a': timeout_s must be more than 0"),
     "map over nothing": ((Q, _map(mapped=())), "'m': a map iterates over at least one input"),
     "map over no input of its own": (
@@ -222,6 +226,10 @@ BROKEN: dict[str, tuple[tuple[Node, ...], str]] = {
     "body with tools": (
         (Q, _map(body=replace(body(parameter("query")), tools={"search": SEARCH}))),
         "'m': a body has no tools; they belong to the whole graph",
+    ),
+    "name of a body": (
+        (Q, _map(body=body(parameter("query"), name="\udcff"))),
+        "'m': its name: '\\udcff' has a lone surrogate",
     ),
     "broken body": (
         (Q, _map(body=body(parameter("query"), search("found", Use("q"))))),

@@ -214,6 +214,17 @@ def test_many_siblings_with_the_same_edges_share_them() -> None:
     assert edges == ["q → s0", "s0 → join", "join → the output"]
 
 
+def test_an_agent_without_tools_is_drawn_as_its_model() -> None:
+    alone = AgentNode(id="a", function="a", prompt=llm("x", "Do").prompt, output=TEXT)
+    assert _texts(to_svg(graph(alone))) == [
+        "a",
+        "agent, up to 50 turns",
+        "llm",
+        "until it answers",
+        "output",
+    ]
+
+
 def test_few_siblings_have_edges_of_their_own() -> None:
     siblings = [search(f"s{i}", Use("q")) for i in range(10)]
     join = llm("join", Items(tuple(Use(node.id) for node in siblings)))
