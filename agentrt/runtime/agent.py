@@ -101,6 +101,10 @@ class AgentRegion:
         return Expand(children)
 
     def _observe(self) -> Outcome:
+        broken = [call.id for call in self._calls if call.status != "finished"]
+        if broken:  # not a tool's failure, which is an observation: the store's, say
+            message = f"{', '.join(broken)} could not be made"
+            return Broken(RunError(message, node_id=self._instance.id))
         for instance in self._calls:
             if not isinstance(instance.work, AgentCall):
                 continue

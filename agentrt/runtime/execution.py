@@ -246,7 +246,10 @@ class Execution:
         if instance.scope is not None and partial is not None:
             instance.scope.partial[instance.work.node.id] = partial  # type: ignore[union-attr]
         self._cancel_timer(instance)
-        is_unknown = isinstance(error, ToolError) and error.is_effect_unknown
+        # What a resume could not use stays in the store as it is, for one that can.
+        is_unknown = instance.is_restored or (
+            isinstance(error, ToolError) and error.is_effect_unknown
+        )
         self._journal.failed(instance, instance.error, is_effect_unknown=is_unknown)
         self._perform(self._progress.handle(Failed(instance.id)))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from agentrt.errors import StoreError
@@ -149,21 +150,26 @@ class Journal:
     async def about_to_write(self, instance: Instance) -> None:
         """Put on disk that a call which must not be repeated is about to be made.
 
+        If it is cancelled before that, the call was not made, and nobody needs to be asked about it.
+
         Raises:
             StoreError: it cannot be recorded, so it must not be made.
         """
         if self._store is None:
             return
-        self._write(
-            NodeRecord(
-                run_id=self.run_id,
-                node_id=instance.id,
-                kind=instance.kind,
-                status="started",
-                started_s=instance.started_s or 0.0,
-            )
+        started = NodeRecord(
+            run_id=self.run_id,
+            node_id=instance.id,
+            kind=instance.kind,
+            status="started",
+            started_s=instance.started_s or 0.0,
         )
-        await self.flush()
+        self._write(started)
+        try:
+            await self.flush()
+        except asyncio.CancelledError:
+            self._write(replace(started, status="skipped"))
+            raise
 
     async def run_finished(self, record: RunRecord, event: RunFinished) -> None:
         """The end of the run; returns once all of it is on disk."""

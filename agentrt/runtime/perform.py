@@ -118,7 +118,10 @@ class Performer:
             result = await self._call(instance, tool, arguments, is_cut=True)
         except ToolError as error:
             return f"error: {error}"
-        return observation(tool, result)
+        try:
+            return observation(tool, result)
+        except Exception as error:  # noqa: BLE001  a value that no JSON can hold: the tool's fault
+            return f"error: the result of {tool.name!r} cannot be shown: {error}"
 
     async def free_tool(
         self, instance: Instance, tool: ToolFunction[..., Any], arguments: dict[str, Any]
