@@ -34,7 +34,9 @@ _OVERFLOW = re.compile(
     r"maximum context length|context_length_exceeded|maximum model length"
     r"|exceeds? the (?:available |model'?s? )?context|exceed_context_size"
     r"|longer than the model'?s context|maximum input length|context window"
-    r"|prompt is too long|input is too (?:long|large)|max_model_len",
+    r"|prompt is too long|input is too (?:long|large)|larger than the max context|max_model_len"
+    # What is left for the answer, where no limit was asked for.
+    r"|max_(?:completion_)?tokens must be at least 1, got -",
     re.IGNORECASE,
 )
 # llama.cpp of some ages says 500; 413 and 422 come from gateways.

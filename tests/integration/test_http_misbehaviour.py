@@ -240,7 +240,9 @@ async def test_every_status_has_its_error(
         # OpenAI, vLLM
         "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens",
         "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+        "max_tokens must be at least 1, got -186.",
         # llama.cpp
+        "input (9000 tokens) is larger than the max context size (4096 tokens). skipping",
         "the request exceeds the available context size, try increasing it",
         "request (6153 tokens) exceeds the available context size (4096 tokens), try increasing it",
         # SGLang
