@@ -12,7 +12,14 @@ from pydantic import BaseModel
 
 from agentrt.dsl.assignable import is_assignable
 from agentrt.dsl.marks import has_marks
-from agentrt.dsl.projection import element_annotation, is_union, keys, union, unwrapped
+from agentrt.dsl.projection import (
+    element_annotation,
+    is_union,
+    keys,
+    required_keys,
+    union,
+    unwrapped,
+)
 from agentrt.dsl.ref import Ref, describe
 from agentrt.dsl.template import text_expression
 from agentrt.dsl.tracer import Tracer
@@ -152,8 +159,7 @@ def _field_types(annotation: Any, value: dict[Any, Any]) -> Mapping[Any, Any] | 
     """The types that the values of a dict must have by key; None: not a dict, or wrong keys."""
     known = keys(annotation)
     if known is not None:
-        required: frozenset[str] = annotation.__required_keys__
-        return known if required <= value.keys() <= known.keys() else None
+        return known if required_keys(annotation) <= value.keys() <= known.keys() else None
     origin = typing.get_origin(annotation) or annotation
     if annotation is not Any and not (isinstance(origin, type) and issubclass(dict, origin)):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from agentrt.errors import DefinitionError
@@ -30,7 +30,7 @@ class CallOptions(TypedDict, total=False):
     model: str | None
     max_tokens: int | None
     temperature: float | None
-    stop: tuple[str, ...]
+    stop: Sequence[str]
     seed: int | None
     output_retries: int
     retries: int
@@ -92,7 +92,9 @@ def checked_options(options: Mapping[str, Any], known: type[Any], name: str) -> 
             raise DefinitionError(f"{name}: {option} must be one of {listed}, got {value!r}")
         if option in _BOUNDS and not (value is None and option in _MAY_BE_NONE):
             _check_bound(name, option, value)
-    return dict(options)
+    stop: str | Sequence[str] = options.get("stop", ())
+    given = {"stop": (stop,) if isinstance(stop, str) else tuple(stop)} if stop else {}
+    return {**options, **given}
 
 
 def _check_bound(name: str, option: str, value: Any) -> None:

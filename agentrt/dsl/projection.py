@@ -66,7 +66,24 @@ def members(annotation: Any) -> Mapping[str, Any] | None:
 def keys(annotation: Any) -> Mapping[str, Any] | None:
     """The keys of a `TypedDict` with their types; None for anything else."""
     cls = typing.get_origin(annotation) or annotation
-    return _hints(cls) if is_typed_dict(cls) else None
+    if not is_typed_dict(cls):
+        return None
+    return {name: _unqualified(hint) for name, hint in _hints(cls).items()}
+
+
+def required_keys(typed_dict: Any) -> frozenset[str]:
+    """The keys that a `TypedDict` must have.
+
+    Python's own `__required_keys__` misses qualifiers in annotations that are written as text.
+    """
+    cls = typing.get_origin(typed_dict) or typed_dict
+    qualifiers = {name: typing.get_origin(hint) for name, hint in _hints(cls).items()}
+    named: frozenset[str] = cls.__required_keys__
+    return frozenset(
+        name
+        for name, qualifier in qualifiers.items()
+        if qualifier is not typing.NotRequired and (name in named or qualifier is typing.Required)
+    )
 
 
 def is_typed_dict(cls: Any) -> bool:
@@ -185,6 +202,12 @@ def _mapping_item(annotation: Any, key: Any, label: str) -> Any:
             f"{label} ({type_name(annotation)}) has no key {key!r}: {error}"
         ) from error
     return item_type
+
+
+def _unqualified(hint: Any) -> Any:
+    while typing.get_origin(hint) in (typing.NotRequired, typing.Required):
+        hint = typing.get_args(hint)[0]
+    return hint
 
 
 def _hints(cls: Any) -> dict[str, Any]:

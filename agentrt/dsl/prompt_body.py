@@ -94,7 +94,13 @@ class PromptBody:
         annotation = self._signature.parameters[use.node].type.annotation
         if isinstance(expression, Const):  # rendered as the part of the Python value it is
             value = value_type(annotation).from_json(expression.value)
-            return [Text(render_value(project(value, use.path)))]
+            try:
+                return [Text(render_value(project(value, use.path)))]
+            except (LookupError, AttributeError, TypeError) as error:
+                path = "".join(f"[{step!r}]" for step in use.path)
+                raise TraceError(
+                    f"{self._signature.name}: the constant given for {use.node!r} has no part {path}"
+                ) from error
         return value_parts(project_expression(expression, use.path), Any)
 
 

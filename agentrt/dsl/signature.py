@@ -128,7 +128,7 @@ def checked_name(name: str) -> str:
     Raises:
         DefinitionError: it cannot.
     """
-    if not _NAME.match(name):
+    if not _NAME.match(str(name)):
         raise DefinitionError(
             f"{name!r} cannot be a name in a graph: letters, digits, _ and - only, not starting "
             "with a digit; give one with `name=`"

@@ -60,12 +60,12 @@ class Captures:
 
     Attributes:
         taken: Names that a capture may not have.
-        by_key: The name each captured value has inside, with its source outside and its type.
+        by_key: The name each captured value has inside, with its source outside and itself.
     """
 
     taken: set[str] = field(default_factory=set[str])
-    by_key: dict[Any, tuple[str, Expression, Any]] = field(
-        default_factory=dict[Any, tuple[str, Expression, Any]]
+    by_key: dict[Any, tuple[str, Expression, Ref]] = field(
+        default_factory=dict[Any, tuple[str, Expression, Ref]]
     )
 
     def inputs(self) -> tuple[tuple[str, Expression], ...]:
@@ -186,10 +186,10 @@ class Tracer:
         if key not in self._captures.by_key:
             name = self._capture_name(outer)
             self._captures.taken.add(name)
-            self._captures.by_key[key] = (name, outer, ref.__annotation__)
-        name, _, annotation = self._captures.by_key[key]
+            self._captures.by_key[key] = (name, outer, ref)
+        name, _, captured = self._captures.by_key[key]
         if name not in self._inputs:
-            self.add_input(name, annotation)
+            self.add_input(name, captured.__annotation__)
         return Use(name)
 
     def _capture_name(self, outer: Expression) -> str:

@@ -22,6 +22,11 @@ _STRICT: Final[dict[Any, Any]] = {
     Never: Any,
 }
 
+_ENTERED: Final[tuple[Any, ...]] = (
+    *(types.UnionType, Union, Annotated),
+    *(dict, list, tuple, set, frozenset),
+)
+
 
 def validated_as(annotation: Any, *, is_strict: bool) -> Any:
     """What pydantic validates for `annotation`.
@@ -30,21 +35,24 @@ def validated_as(annotation: Any, *, is_strict: bool) -> Any:
     nothing. Strictly, scalars are not parsed from texts, wherever in lists, dicts and unions they
     are; models keep their own rules, and lists and dicts take other sequences and mappings.
     """
-    origin: Any = typing.get_origin(annotation)
+    origin = _origin(annotation)
     if origin is None:
         scalars = _STRICT if is_strict else _LOOSE
         return next(
             (known for scalar, known in scalars.items() if scalar is annotation), annotation
         )
-    is_union = isinstance(annotation, types.UnionType) or origin is Union
-    if not is_union and origin not in (Annotated, dict, list, tuple, set, frozenset):
+    if origin not in _ENTERED:
         return annotation
     arguments = typing.get_args(annotation)
     inner = tuple(validated_as(part, is_strict=is_strict) for part in arguments)
-    if is_union:
+    if origin in (types.UnionType, Union):
         return _UNION[inner]
     if origin is Annotated:
         return _ANNOTATED[(inner[0], *annotation.__metadata__)]
     if origin is dict:  # keys stay loose: in JSON they are all texts
         return types.GenericAlias(dict, (arguments[0], inner[1]))
     return types.GenericAlias(origin, inner)
+
+
+def _origin(annotation: Any) -> Any:
+    return typing.get_origin(annotation)

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Generic, ParamSpec, TypeVar
 
+from pydantic import ValidationError
+
 from agentrt.dsl.arguments import expression_of
 from agentrt.dsl.binding import Bindings, Traced
-from agentrt.dsl.ref import Ref
+from agentrt.dsl.ref import WAY_OUT, Ref, describe
 from agentrt.dsl.signature import Signature, checked_name, read_signature
 from agentrt.dsl.traceable import Traceable
 from agentrt.dsl.tracer import Tracer, current_tracer, tracing
@@ -142,7 +144,7 @@ class Workflow(Traceable[P, R]):
 
     def _trace(self, static: Mapping[str, Any]) -> Traced:
         tracer = Tracer(self.name)
-        tracer.register(self)
+        tracer.trace.inlining.append(self)
         arguments: dict[str, Any] = {}
         for parameter in self.signature.parameters.values():
             if parameter.is_static:
@@ -206,9 +208,24 @@ class Workflow(Traceable[P, R]):
         try:
             return self.function(**arguments)  # type: ignore[call-arg]  # by name, as bound
         except DefinitionError as error:
-            if f"in the workflow {self.name}" not in getattr(error, "__notes__", ()):
-                error.add_note(f"in the workflow {self.name}")
+            error.add_note(f"in the workflow {self.name}")
             raise
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False)
+            refs = [detail["input"] for detail in details if isinstance(detail["input"], Ref)]
+            if not refs:
+                raise
+            raise TraceError(
+                f"{self.name}: a {error.title} cannot be built from {describe(refs[0])}, which is "
+                "known only when the workflow runs: build it in a `@tool` that takes it as argument"
+            ) from error
+        except TypeError as error:
+            if "Ref" not in str(error):
+                raise
+            raise TraceError(
+                f"{self.name}: Python says: {error}. A Ref is a symbolic value, known only when the "
+                f"workflow runs: {WAY_OUT}"
+            ) from error
 
 
 def make_workflow(

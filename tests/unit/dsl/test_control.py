@@ -321,6 +321,59 @@ def test_the_state_may_start_as_none() -> None:
     )
 
 
+def test_the_state_may_be_a_pair() -> None:
+    def body(question: str) -> tuple[str, int]:
+        return loop(
+            lambda pair: (f"{pair[0]}!", score(pair[0])),
+            (question, 0),
+            until=lambda pair: is_hard(pair[0]),
+            max_steps=3,
+        )
+
+    node = last(body)
+    assert isinstance(node, LoopNode)
+    assert node.initial == Items((Use("question"), Const(0)))
+    assert node.step.output == Items(
+        (Template((Slot(Use("state", (0,))), Text("!"))), Use("score"))
+    )
+
+
+def test_a_step_that_keeps_changing_its_type_is_refused() -> None:
+    def body(question: str) -> Any:
+        return loop(lambda s: [s], question, until=lambda s: True, max_steps=3)  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(
+        TraceError, match=r"it takes str and gives a list|it takes str and gives list"
+    ):
+        last(body)
+
+    def growing(question: str) -> Any:
+        return loop(lambda s: [s], [], until=lambda s: True, max_steps=3)  # type: ignore[arg-type, return-value]
+
+    with pytest.raises(TraceError, match="`step` must give what it takes"):
+        last(growing)
+
+
+def test_a_constant_captured_through_a_workflow_stays_a_constant() -> None:
+    @workflow
+    def inner(text: str, hard: bool) -> str:
+        return branch(hard, then=lambda: big(text), otherwise=lambda: small(text))
+
+    def body(question: str) -> list[str]:
+        return [inner("fixed", is_hard(question)), inner("fixed", True)]
+
+    nodes = workflow(body).trace().graph.nodes
+    node = nodes[2]
+    assert isinstance(node, BranchNode)
+    assert node.inputs == ()
+    assert node.then.nodes == (
+        ToolNode(id="big", tool="big", inputs=(("question", Const("fixed")),)),
+    )
+    assert nodes[3] == ToolNode(
+        id="inner_2.big", tool="big", inputs=(("question", Const("fixed")),)
+    )
+
+
 def test_a_workflow_is_a_step_too() -> None:
     @workflow
     def polish(text: str) -> str:
@@ -436,3 +489,21 @@ def test_outside_a_workflow_both_say_what_to_do() -> None:
         branch(True, then=lambda: 1, otherwise=lambda: 2)
     with pytest.raises(DefinitionError, match=r"loop can only be called inside a `@workflow`"):
         loop(lambda x: x, 1, until=lambda x: True, max_steps=2)
+
+
+def test_a_value_put_together_outside_is_captured_whole_and_once() -> None:
+    @workflow
+    def inner(text: str) -> str:
+        return branch(
+            is_hard(text), then=lambda: f"{text} {big(text)}", otherwise=lambda: small(text)
+        )
+
+    def body(question: str) -> str:
+        return inner(f"<{question}>")
+
+    node = last(body)
+    assert isinstance(node, BranchNode)
+    angled = Template((Text("<"), Slot(Use("question")), Text(">")))
+    assert node.inputs == (("value", angled),)
+    assert node.then.output == Template((Slot(Use("value")), Text(" "), Slot(Use("big"))))
+    assert [each.id for each in node.otherwise.nodes] == ["value", "small"]

@@ -151,6 +151,20 @@ def test_projections_reach_into_containers_written_in_the_workflow() -> None:
         short.trace()
 
 
+def test_a_part_that_a_constant_does_not_have_is_refused() -> None:
+    @workflow
+    def ask() -> bool:
+        return judge(Plan(queries=[], why="c"))
+
+    with pytest.raises(TraceError, match=r"judge: the constant given for 'plan' has no part"):
+        ask.trace()
+
+
+def test_stops_may_be_one_text_or_many() -> None:
+    assert plan.options(stop="a").llm_options.stop == ("a",)
+    assert plan.options(stop=["a", "b"]).llm_options.stop == ("a", "b")
+
+
 def test_a_parameter_is_a_prompt_s_text_and_context_as_it_is() -> None:
     @llm
     def bare(question: str, passages: list[str], extra: str) -> Prompt[str]:

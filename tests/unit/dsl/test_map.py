@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
@@ -135,6 +135,29 @@ def test_further_lists_fill_further_parameters_item_by_item() -> None:
         ),
         ("limit", Use("limits")),
     )
+
+
+def test_either_of_two_lists_may_be_mapped() -> None:
+    @tool(effects="none")
+    def either() -> list[Literal["a"]] | tuple[str, ...]:
+        return []
+
+    @tool(effects="none")
+    def wrong() -> list[str] | str:
+        return []
+
+    def body() -> Any:
+        return search.map(either())  # type: ignore[arg-type]
+
+    node = last(body)
+    assert isinstance(node, MapNode)
+    assert node.inputs == (("query", Use("either")),)
+
+    def refused() -> Any:
+        return search.map(wrong())  # type: ignore[arg-type]
+
+    with pytest.raises(TraceError, match="must be a list of str, got wrong"):
+        last(refused)
 
 
 def test_constant_lists_and_unchecked_values_may_be_mapped() -> None:

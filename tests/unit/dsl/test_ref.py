@@ -67,6 +67,21 @@ def row(question: str) -> Row:
 
 
 @tool(effects="none")
+def several(question: str) -> tuple[str, int] | list[str]:
+    raise NotImplementedError
+
+
+@tool(effects="none")
+def many(question: str) -> tuple[float, ...]:
+    raise NotImplementedError
+
+
+@tool(effects="none")
+def either_list(question: str) -> list[str] | list[int]:
+    raise NotImplementedError
+
+
+@tool(effects="none")
 def anything(question: str) -> Any:
     raise NotImplementedError
 
@@ -97,6 +112,9 @@ def output_of(body: Callable[[str], Any], returns: Any) -> Any:
         (lambda q: pair(q).right, int, Use("pair", ("right",))),
         (lambda q: pair(q)[0], str, Use("pair", (0,))),
         (lambda q: row(q)["tags"][2], str, Use("row", ("tags", 2))),
+        (lambda q: several(q)[1], str | int, Use("several", (1,))),
+        (lambda q: many(q)[7], float, Use("many", (7,))),
+        (lambda q: either_list(q)[0], str | int, Use("either_list", (0,))),
         (lambda q: anything(q).x["y"][3].z, int, Use("anything", ("x", "y", 3, "z"))),
     ],
 )

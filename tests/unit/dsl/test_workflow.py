@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from typing_extensions import TypedDict
 
 from agentrt.dsl.decorators import llm, tool, workflow
 from agentrt.errors import DefinitionError, InputError, SchemaError, TraceError
@@ -75,6 +76,47 @@ def summarise(text: str) -> Prompt[str]:
     return Prompt(f"Summarise: {text}")
 
 
+class Row(TypedDict):
+    name: str
+    count: NotRequired[int]
+
+
+@tool(effects="none")
+def store(row: Row, key: str | list[str] | None = None) -> None:
+    return None
+
+
+def test_a_typed_dict_is_written_out_as_a_dict() -> None:
+    @workflow
+    def keep(question: str) -> None:
+        store({"name": question, "count": count(question)}, key=["a", question])
+
+    node = keep.trace().graph.nodes[-1]
+    assert isinstance(node, ToolNode)
+    assert node.inputs == (
+        ("row", Fields((("name", Use("question")), ("count", Use("count"))))),
+        ("key", Items((Const("a"), Use("question")))),
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda q: store({"count": count(q)}), "must be Row, got a dict with keys 'count'"),  # type: ignore[typeddict-item]
+        (lambda q: store({"name": q, "size": 1}), "must be Row, got a dict with"),  # type: ignore[typeddict-unknown-key]
+        (lambda q: store({"name": count(q)}), r"'row'\['name'\] must be str, got count"),  # type: ignore[typeddict-item]
+        (lambda q: store({"name": ""}, key={"a": q}), r"'key' must be str \| list\[str\] \| None"),  # type: ignore[arg-type]
+        (lambda q: store({"name": ""}, key=[count(q)]), r"'key' must be|'key'\[0\] must be"),  # type: ignore[list-item]
+    ],
+)
+def test_a_dict_that_is_not_the_typed_dict_is_refused(call: Any, message: str) -> None:
+    def keep(question: str) -> None:
+        call(question)
+
+    with pytest.raises(TraceError, match=message):
+        workflow(keep).trace()
+
+
 def inputs_of(**given: Any) -> Any:
     """The inputs of one call of `sink`, whose arguments are made from a question."""
 
@@ -127,6 +169,17 @@ def test_containers_may_mix_constants_symbolic_values_and_f_strings() -> None:
         "pair": Items((Use("count"), Use("question"))),
         "anything": Items((Items((Use("question"), Const(1))), Fields((("k", Use("question")),)))),
         "points": Const([{"x": 1, "label": ""}, {"x": 2, "label": ""}]),
+    }
+
+
+def test_f_strings_in_lists_of_constant_models_are_kept_symbolic() -> None:
+    assert inputs_of(points=lambda q: [Point(x=1, label=f"{q}!"), Point(x=2)]) == {
+        "points": Items(
+            (
+                Fields((("x", Const(1)), ("label", Template((Slot(Use("question")), Text("!")))))),
+                Fields((("x", Const(2)), ("label", Const("")))),
+            )
+        )
     }
 
 
@@ -336,6 +389,49 @@ def test_async_functions_and_generators_are_no_workflows() -> None:
         workflow(slow)
     with pytest.raises(DefinitionError, match="stream: a generator cannot be a workflow"):
         workflow(stream)
+
+
+def test_building_a_model_from_a_symbolic_value_says_what_to_do() -> None:
+    @workflow
+    def build(number: int) -> Point:
+        return Point(x=number)
+
+    with pytest.raises(
+        TraceError, match=r"build: a Point cannot be built from number \(int\).*`@tool`"
+    ):
+        build.trace()
+
+    @workflow
+    def invalid(number: int) -> Point:
+        return Point(x="one")  # type: ignore[arg-type]
+
+    with pytest.raises(ValidationError):
+        invalid.trace()
+
+
+def test_what_python_itself_refuses_is_explained() -> None:
+    @workflow
+    def joined(question: str) -> str:
+        return ", ".join([question])
+
+    with pytest.raises(TraceError, match=r"joined: Python says: .*Ref found.*`@tool`"):
+        joined.trace()
+
+    @workflow
+    def broken(question: str) -> str:
+        return ", ".join([3])  # type: ignore[list-item]
+
+    with pytest.raises(TypeError, match="int found"):
+        broken.trace()
+
+
+def test_a_workflow_may_be_called_like_what_it_calls() -> None:
+    graph = workflow(name="search")(find_passages).trace().graph
+    assert (graph.name, [node.id for node in graph.nodes]) == ("search", ["question", "search"])
+
+
+def find_passages(question: str) -> list[str]:
+    return search(question)
 
 
 def test_an_exception_of_the_workflow_s_own_code_comes_through() -> None:
