@@ -37,7 +37,7 @@ demo: $(STAMPS)/model ## Digest a folder with a model on this machine: FOLDER=do
 	@arguments=(); \
 	if [ -n "$${FOLDER:-}" ]; then arguments+=("--folder=$$FOLDER"); fi; \
 	if [ -n "$${QUESTION:-}" ]; then arguments+=("--question=$$QUESTION"); fi; \
-	$(BIN)/agentrt run workflows/digest.py --backend local "$${arguments[@]}"
+	$(BIN)/agentrt run workflows/digest.py --backend local $${arguments[@]+"$${arguments[@]}"}
 
 test: check ## Format, lint, types, layers and every test that is not slow
 	$(SAY) "Tests (without the slow ones; make test-all runs those)"
@@ -79,8 +79,8 @@ python-is-new-enough:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "error: agentrt needs Python 3.11 or newer, and none is on PATH" >&2; \
 		echo "hint: install one (or name it: make PYTHON=/path/to/python3.12 ...)" >&2; exit 1; fi
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "error: agentrt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)" >&2; \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "error: agentrt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo no Python)" >&2; \
 		echo "hint: name another one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
 
 # Order-only: a check on the way, not a reason to install again.

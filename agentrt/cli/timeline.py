@@ -101,7 +101,7 @@ def _table(console: Console, nodes: Sequence[NodeReport]) -> Table:
     rows = rows_of(nodes)
     total_s = max((node.finished_s or 0.0 for node in nodes), default=0.0)
     labels = [row.label for row in rows if isinstance(row, Row)]
-    label_width = min(max(map(len, labels)), max(console.width // 3, 12))
+    label_width = min(max(map(len, labels)), max(console.width * 2 // 5, 12))
     has_calls = any(isinstance(row, Row) and row.kind == "llm" for row in rows)
     has_numbers = has_calls and console.width - label_width - _NUMBERS_WIDTH >= _NARROWEST_BAR
     bar_width = console.width - label_width - (_NUMBERS_WIDTH if has_numbers else _TIME_WIDTH)
