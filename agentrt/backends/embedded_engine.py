@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from agentrt.errors import BackendUnavailable, ModelUnavailable
 
 _SILENT = -1
+_WAIT_POLICY = "OMP_WAIT_POLICY"
 # The engine looks up from its work between batches: for new requests, for cancelled ones, and to
 # give sequences that decode their turn beside one that is in prefill. docs/embedded.md has figures.
 _BATCH_TOKENS = 512
@@ -52,8 +54,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         try:
-            # Late: an extra, and native code that only this backend needs. It has no usable types.
-            xllamacpp: Any = importlib.import_module("xllamacpp")
+            xllamacpp = _import_engine()
         except ImportError as error:
             raise BackendUnavailable(
                 "the embedded engine is not installed: pip install 'agentrt[local]'",
@@ -88,6 +89,23 @@ def default_threads() -> int:
     cores = len({_siblings(cpu) for cpu in cpus})
     quota = _quota_cpus()
     return max(1, cores if quota is None else min(cores, round(quota)))
+
+
+def _import_engine() -> Any:
+    """Late, since it is an extra, and native code that only this backend needs; and once a process.
+
+    Its threads wait for one another some hundred times a token. By default they do so spinning,
+    which on a machine with other work costs a scheduler's time slice each time: measured on two busy
+    cores, 1 to 3 tokens a second instead of 16 to 23. OpenMP reads how to wait when it is loaded.
+    """
+    is_ours = _WAIT_POLICY not in os.environ and "xllamacpp" not in sys.modules
+    if is_ours:
+        os.environ[_WAIT_POLICY] = "passive"
+    try:
+        return importlib.import_module("xllamacpp")
+    finally:
+        if is_ours:
+            del os.environ[_WAIT_POLICY]
 
 
 def _params(params: Any, settings: EngineSettings, api_key: str) -> Any:
