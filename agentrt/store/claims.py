@@ -18,9 +18,6 @@ class LocalClaims:
     def __init__(self) -> None:
         self._owners: dict[str, str | None] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._owners)
-
     def observe(self, record: RunRecord) -> None:
         """A run that is written as `running` is ours until it is written as anything else."""
         if record.status == "running":

@@ -235,3 +235,12 @@ async def test_calls_between_two_flushes_share_a_future_that_none_of_them_can_ca
     assert database.groups == [[row(0), row(1)]]
     assert writer.flushed() is not first
     await writer.aclose()
+
+
+def test_rows_put_outside_any_loop_are_written_too() -> None:
+    database = RecordingDatabase()
+    writer = GroupedWriter(database, name="writer")
+    writer.put(row(0))
+    assert database.entered.wait(5)
+    asyncio.run(writer.aclose())
+    assert database.groups == [[row(0)]]

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from agentrt.errors import StoreError
 from agentrt.store import NodeRecord, RunRecord, open_store
 from agentrt.store.sql import SQLStore
-from agentrt.store.tables import metadata
+from agentrt.store.tables import metadata, schema_version
 
 RUN = RunRecord(run_id="run-1", workflow="w", graph_hash="h", graph={}, input=None, created_at=1.0)
 
@@ -217,15 +217,26 @@ def test_a_data_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 async def test_a_store_of_a_newer_version_is_left_alone(durable_url: str) -> None:
     store = SQLStore(durable_url)
-    await in_the_thread(store, _set_version)
+    await in_the_thread(store, _set_version(99))
     await store.aclose()
     with pytest.raises(StoreError, match=r"newer agentrt .schema 99; this one reads 1.*Upgrade"):
         open_store(durable_url)
 
 
-def _set_version(connection: sa.Connection) -> None:
-    with connection.begin():
-        connection.exec_driver_sql("UPDATE schema_version SET version = 99")
+def _set_version(version: int) -> Callable[[sa.Connection], None]:
+    def run(connection: sa.Connection) -> None:
+        with connection.begin():
+            connection.execute(schema_version.update().values(version=version))
+
+    return run
+
+
+async def test_a_store_of_an_older_version_is_left_alone(durable_url: str) -> None:
+    store = SQLStore(durable_url)
+    await in_the_thread(store, _set_version(0))
+    await store.aclose()
+    with pytest.raises(StoreError, match="has schema 0; this agentrt reads 1"):
+        open_store(durable_url)
 
 
 async def test_the_tables_of_another_program_are_left_alone(durable_url: str) -> None:
