@@ -95,8 +95,10 @@ class RecordingBackend:
         if self._file is None:
             raise StoreError(f"the recording {self._path} is closed")
         try:
-            # One write of one whole line, unbuffered: other processes never see half an entry.
-            self._file.write(dump(entry).encode() + b"\n")
+            # Unbuffered, and whole lines: only a full disk or a crash leaves half of one.
+            rest = memoryview(dump(entry).encode() + b"\n")
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise StoreError(
                 f"cannot write the recording {self._path}: {error.strerror}; make room there or "

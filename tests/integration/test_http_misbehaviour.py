@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from agentrt.backends import http_connection
 from agentrt.backends.http_connection import HttpSettings
+from agentrt.backends.limits import RateLimits
 from agentrt.backends.openai_http import OpenAIBackend
 from agentrt.errors import (
     BackendError,
@@ -491,3 +493,60 @@ async def test_an_observer_that_fails_ends_the_request() -> None:
             await backend.complete(REQUEST, on_chunk=observe)
         async with asyncio.timeout(5):
             await server.disconnected.wait()
+
+
+async def test_an_error_whose_body_is_lost_is_told_by_its_status() -> None:
+    async def behave(call: Call) -> None:
+        await call.respond(503, "{", {"Content-Length": "1000"})
+        call.close()
+
+    error = await failure(behave)
+
+    assert kind(error) == (BackendUnavailable, True, 503)
+
+
+async def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_connection, "_MAX_BODY_BYTES", 1000)
+
+    error = await failure(answer(200, completion("x" * 2000)))
+
+    assert kind(error) == (InvalidAnswer, True, None)
+    assert "longer than 1000 bytes" in str(error)
+
+
+async def test_text_that_no_encoding_can_hold_is_sent_repaired() -> None:
+    broken = Request(messages=(Message("user", "caf\udce9 \ud83d\ude00"),))
+    async with (
+        MisbehavingServer(answer(200, completion())) as server,
+        backend_of(server) as backend,
+    ):
+        await backend.complete(broken)
+
+        assert server.calls[0].json["messages"][0]["content"] == "caf\ufffd 😀"
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}], ids=["nan", "object", "set"])
+async def test_a_request_that_is_no_json_is_refused_before_it_is_sent(value: object) -> None:
+    async with MisbehavingServer() as server, backend_of(server) as backend:
+        with pytest.raises(RequestRejected, match="cannot be written as JSON"):
+            await backend.complete(Request(messages=REQUEST.messages, extra={"top_p": value}))
+        assert server.connections == 0
+
+
+async def test_rate_limits_hold_back_what_would_break_them() -> None:
+    async with MisbehavingServer(answer(200, completion())) as server:
+        limits = RateLimits(requests_per_minute=1, tokens_per_minute=100)
+        backend = OpenAIBackend(server.url, model="m", settings=HttpSettings(limits=limits))
+        large = Request(messages=REQUEST.messages, options=LLMOptions(max_tokens=101))
+        with pytest.raises(RateLimited, match="can never fit") as caught:
+            await backend.complete(large)
+        assert (caught.value.retryable, caught.value.url) == (False, backend.name)
+
+        await backend.complete(REQUEST)
+        waiting = asyncio.create_task(backend.complete(REQUEST))
+        await asyncio.sleep(0.05)
+        assert len(server.calls) == 1
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await backend.aclose()

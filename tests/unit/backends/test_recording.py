@@ -196,6 +196,20 @@ def test_a_recording_that_is_not_there_or_not_writable_says_so(tmp_path: Path) -
         RecordingBackend(ScriptedBackend("x"), tmp_path)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+async def test_a_full_disk_is_told_and_a_closed_recording_too(tmp_path: Path) -> None:
+    recording = RecordingBackend(ScriptedBackend("x"), tmp_path / "r.jsonl")
+    await recording.aclose()
+    await recording.aclose()
+    with pytest.raises(StoreError, match="is closed"):
+        await recording.complete(ask())
+
+    recording._file = Path("/dev/full").open("wb", buffering=0)  # noqa: SIM115, ASYNC230
+    with pytest.raises(StoreError, match=r"No space left on device; make room"):
+        await recording.complete(ask())
+    await recording.aclose()
+
+
 async def test_capabilities_replay_as_they_changed(tmp_path: Path) -> None:
     class Learning(ScriptedBackend):
         takes_schema = True
