@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, assert_never
+from typing import Any, Literal, TypeAlias, assert_never, cast
 
 from agentrt.ir.schema import Json
 
@@ -129,7 +129,7 @@ def project(value: Any, path: tuple[Step, ...]) -> Any:
     """The part of `value` that `path` leads to: keys of mappings, else attributes; int indexes."""
     for step in path:
         if isinstance(step, int) or isinstance(value, Mapping):
-            value = value[step]
+            value = cast("Any", value)[step]
         else:
             value = getattr(value, step)
     return value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
@@ -60,8 +60,11 @@ def render_value(value: Any) -> str:
         return str.__str__(value)
     if isinstance(value, (int, float)) or value is None:
         return str(value)
-    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
-        return "\n\n".join(str.__str__(item) for item in value)
+    if isinstance(value, (list, tuple)):
+        items = cast("Sequence[object]", value)
+        texts = [str.__str__(item) for item in items if isinstance(item, str)]
+        if len(texts) == len(items):
+            return "\n\n".join(texts)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
     return json.dumps(to_jsonable_python(value), ensure_ascii=False)

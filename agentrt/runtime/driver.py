@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -141,7 +141,7 @@ class Driver:
         )
 
     @asynccontextmanager
-    async def claimed(self, run_id: str) -> AsyncIterator[StoredRun]:
+    async def claimed(self, run_id: str) -> AsyncGenerator[StoredRun]:
         """A stored run, ours alone from here on; given back if the block fails.
 
         Raises:

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, assert_never, cast
 
 from agentrt.errors import (
     AgentRTError,
@@ -381,4 +381,6 @@ def _as_run_error(error: Exception, instance: Instance, run_id: str) -> AgentRTE
 def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Tasks only let bugs of ours out; one is enough to know of."""
     first = group.exceptions[0]
-    return _only_cause(first) if isinstance(first, BaseExceptionGroup) else first
+    if isinstance(first, BaseExceptionGroup):
+        return _only_cause(cast("BaseExceptionGroup[BaseException]", first))
+    return first

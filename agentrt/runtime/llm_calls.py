@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -68,7 +68,7 @@ class Endpoint:
         return self._capabilities
 
     @asynccontextmanager
-    async def turn(self, program: int) -> AsyncIterator[None]:
+    async def turn(self, program: int) -> AsyncGenerator[None]:
         """Wait until a call of `program` may be sent; it ends with the block."""
         call_id = self._next_call
         self._next_call += 1

@@ -86,13 +86,14 @@ class Program:
         """
         if not isinstance(function, ToolFunction):
             raise DefinitionError(f"{function!r} is not a @tool")
-        given = function.signature.bind(args, kwargs, InputError)
-        arguments = {name: function.parameters[name].check(each) for name, each in given.items()}
-        instance = self._instance(function.name, FreeTool(function))
+        tool = cast("ToolFunction[..., R]", function)
+        given = tool.signature.bind(args, kwargs, InputError)
+        arguments = {name: tool.parameters[name].check(each) for name, each in given.items()}
+        instance = self._instance(tool.name, FreeTool(tool))
         return cast(
             "R",
             await self._perform(
-                instance, lambda: self._performer.free_tool(instance, function, arguments)
+                instance, lambda: self._performer.free_tool(instance, tool, arguments)
             ),
         )
 

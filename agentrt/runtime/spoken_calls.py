@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 from agentrt.ir.request import ToolCall
 
@@ -48,8 +48,12 @@ def _calls_in(text: str, names: Collection[str]) -> list[ToolCall]:
     except (ValueError, RecursionError):
         return []
     calls: list[ToolCall] = []
-    for item in data if isinstance(data, list) else [data]:
-        if not isinstance(item, dict) or item.keys() - {"name", "arguments", "parameters", "type"}:
+    entries: list[Any] = data if isinstance(data, list) else [data]
+    for entry in entries:
+        if not isinstance(entry, dict):
+            return []
+        item = cast("dict[str, Any]", entry)
+        if item.keys() - {"name", "arguments", "parameters", "type"}:
             return []
         arguments = item.get("arguments", item.get("parameters"))
         if item.get("name") not in names or not isinstance(arguments, dict):
