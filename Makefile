@@ -65,7 +65,7 @@ check: $(STAMPS)/dev
 
 bench: $(STAMPS)/bench ## Measure the runtime beside other frameworks (minutes)
 	$(SAY) "Benchmark"
-	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
+	@$(BIN)/python -m tests.benchmarks.overhead $(BENCH_ARGS)
 
 format: $(STAMPS)/dev ## Rewrite the code in the house format
 	@$(BIN)/ruff format .

@@ -7,6 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
+# What a make around these tests would hand down to the one they start.
+OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "FOLDER", "QUESTION"}
+
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 
 
@@ -16,7 +19,7 @@ def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={name: text for name, text in os.environ.items() if name not in OUTER} | environment,
         check=False,
     )
 
