@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -47,14 +48,13 @@ class VirtualClock:
     included: when nothing is ready and no I/O is outstanding, time jumps to the next timer. Work
     in threads takes no virtual time: a loop with threads at work waits for them before it jumps.
 
-        clock = VirtualClock()
-        clock.run(main())              # one coroutine on a loop of its own
-        run(workflow, clock=clock)     # a workflow in virtual time
+        Runtime(backend, clock=VirtualClock()).run_sync(workflow)   # a workflow
+        VirtualClock().run(main())                                  # any coroutine
     """
 
     def __init__(self, start_s: float = 0.0) -> None:
         self._now = start_s
-        self._threads = 0
+        self._holds = 0
 
     def now(self) -> float:
         return self._now
@@ -71,16 +71,17 @@ class VirtualClock:
             raise ValueError("time does not run backwards")
         self._now += seconds
 
-    def thread_started(self) -> None:
-        """Hold time still until `thread_finished`: work outside the loop is under way."""
-        self._threads += 1
+    def hold(self) -> None:
+        """Keep time still until `release`: work outside the loop is under way."""
+        self._holds += 1
 
-    def thread_finished(self) -> None:
-        self._threads -= 1
+    def release(self) -> None:
+        """Undo one `hold`."""
+        self._holds -= 1
 
     @property
     def is_held(self) -> bool:
-        return self._threads > 0
+        return self._holds > 0
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """A loop on this clock, for `asyncio.Runner(loop_factory=clock.new_event_loop)`."""
@@ -90,6 +91,19 @@ class VirtualClock:
         """Run `coroutine` to its end in virtual time."""
         with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
             return runner.run(coroutine)
+
+
+@contextmanager
+def held(clock: Clock) -> Generator[None]:
+    """Virtual time stands still inside the block: it waits for something outside the loop."""
+    if not isinstance(clock, VirtualClock):
+        yield
+        return
+    clock.hold()
+    try:
+        yield
+    finally:
+        clock.release()
 
 
 class _JumpingSelector(selectors.DefaultSelector):

@@ -67,4 +67,4 @@ def render_value(value: Any) -> str:
             return "\n\n".join(texts)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    return json.dumps(to_jsonable_python(value), ensure_ascii=False)
+    return json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))

@@ -79,6 +79,7 @@ class Driver:
         journal = Journal(
             sitting.run_id,
             store=self._store,
+            clock=self._clock,
             observers=self._observers,
             sequence=0 if stored is None else max((e.seq for e in stored.events), default=0),
         )
@@ -159,7 +160,7 @@ class Driver:
             raise
 
     def program(self, name: str, run_id: str) -> Program:
-        journal = Journal(run_id, store=self._store, observers=self._observers)
+        journal = Journal(run_id, store=self._store, clock=self._clock, observers=self._observers)
         return Program(
             name,
             journal=journal,

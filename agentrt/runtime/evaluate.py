@@ -52,7 +52,8 @@ def evaluator(expression: Expression) -> Evaluate:
 def argument_evaluator(expression: Expression, parameter: ValueType[Any]) -> Evaluate:
     """The same for a tool's argument: what was written as JSON becomes the parameter's type.
 
-    A plain `Use` was checked when the workflow was traced and is passed on as it is.
+    A `Use` may lead to JSON as well (a constant that passed through a map or a branch), and an int
+    may become a float on the way; values that are what they should be pass unchanged.
     """
     evaluate = evaluator(expression)
     match expression:
@@ -61,9 +62,10 @@ def argument_evaluator(expression: Expression, parameter: ValueType[Any]) -> Eva
             if isinstance(constant, _SCALARS):
                 return lambda _: constant
             return lambda _: parameter.from_json(value)
-        case Items() | Fields():
-            return lambda values: parameter.check(evaluate(values))
-        case Use() | Template():
+        case Items() | Fields() | Use():
+            check = parameter.check
+            return lambda values: check(evaluate(values))
+        case Template():
             return evaluate
         case _:
             assert_never(expression)

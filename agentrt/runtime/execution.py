@@ -354,7 +354,8 @@ class Execution:
             status: RunStatus = "partial" if self._on_error == "collect" else "failed"
             return Ending(status, self._partial_output(), first)
         try:
-            return Ending("finished", self._scope.output(), None)
+            bindings = self._scope.executable.bindings
+            return Ending("finished", bindings.output.check(self._scope.output()), None)
         except Exception as error:  # noqa: BLE001  a projection of the output: the author's
             failure = RunError(f"the output cannot be put together: {error!r}", run_id=run_id)
             failure.__cause__ = error

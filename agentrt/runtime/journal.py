@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from agentrt.errors import StoreError
+from agentrt.clock import Clock, held
+from agentrt.errors import SchemaError, StoreError
 from agentrt.ir.event import (
     AttemptFailed,
     Event,
@@ -42,19 +43,27 @@ OnEvent: TypeAlias = Callable[[Event], None]
 
 
 class Journal:
-    """One run's. Without a store everything is told at once and nothing is kept."""
+    """One run's. Without a store everything is told at once and nothing is kept.
+
+    Attributes:
+        observers: Told of everything; they may come and go while the run is under way.
+        failure: The first thing that could not be kept. The run goes on: its results are still in
+            memory.
+    """
 
     def __init__(
         self,
         run_id: str,
         *,
         store: RunStore | None,
+        clock: Clock,
         observers: Iterable[OnEvent] = (),
         sequence: int = 0,
     ) -> None:
         self.run_id = run_id
         self.observers = list(observers)
         self._store = store
+        self._clock = clock
         self._sequence = sequence
         self._unreported: list[Event] = []
         self._awaited: asyncio.Future[None] | None = None
@@ -82,7 +91,10 @@ class Journal:
         self.tell(event)
 
     def finished(self, instance: Instance, value: Any, to_json: Callable[[Instance], Json]) -> None:
-        """A node finished. `to_json` gives its result as JSON; asked only if it is kept."""
+        """A node finished. `to_json` gives its result as JSON; asked only if it is kept.
+
+        A result that cannot be kept is not reported either; `failure` says why.
+        """
         event: NodeFinished | None = None
         if self.observers:
             event = NodeFinished(
@@ -99,20 +111,26 @@ class Journal:
             if event is not None:
                 self.tell(event)
             return
-        self._write(
+        try:
+            data = to_json(instance)
+        except SchemaError as error:
+            message = f"the result of {instance.id!r} cannot be kept: {error}"
+            self.failure = self.failure or StoreError(message)
+            return
+        is_kept = self._write(
             NodeRecord(
                 run_id=self.run_id,
                 node_id=instance.id,
                 kind=instance.kind,
                 status="finished",
-                value=to_json(instance),
+                value=data,
                 usage=instance.usage,
                 attempts=instance.attempts,
                 started_s=instance.started_s or 0.0,
                 finished_s=instance.finished_s,
             )
         )
-        if event is not None:
+        if event is not None and is_kept:
             self._report_when_flushed(event)
 
     def failed(self, instance: Instance, error: str, *, is_effect_unknown: bool = False) -> None:
@@ -164,7 +182,8 @@ class Journal:
             status="started",
             started_s=instance.started_s or 0.0,
         )
-        self._write(started)
+        if not self._write(started):
+            raise self.failure or StoreError("the call cannot be recorded")
         try:
             await self.flush()
         except asyncio.CancelledError:
@@ -183,19 +202,22 @@ class Journal:
 
     async def flush(self) -> None:
         """Raises `StoreError` if what was written cannot be put on disk."""
-        if self.failure is not None:
-            raise self.failure
-        if self._store is not None:
+        if self._store is None:
+            return
+        with held(self._clock):
             # A shared future: one run's cancellation must not cancel it for the others.
             await asyncio.shield(self._store.flushed())
 
-    def _write(self, record: Record) -> None:
-        if self._store is None or self.failure is not None:
-            return
+    def _write(self, record: Record) -> bool:
+        """Whether the store took it. It may refuse one record (a value no JSON holds), or all."""
+        if self._store is None:
+            return True
         try:
             self._store.write(record)
         except StoreError as error:
-            self.failure = error  # the run goes on: its results are still in memory
+            self.failure = self.failure or error
+            return False
+        return True
 
     def _write_failure(self, instance: Instance, error: str) -> None:
         self._write(

@@ -48,7 +48,9 @@ def _calls_in(text: str, names: Collection[str]) -> list[ToolCall]:
     except (ValueError, RecursionError):
         return []
     calls: list[ToolCall] = []
-    entries: list[Any] = data if isinstance(data, list) else [data]
+    entries: list[object] = [data]
+    if isinstance(data, list):
+        entries = cast("list[object]", data)
     for entry in entries:
         if not isinstance(entry, dict):
             return []

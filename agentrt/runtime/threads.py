@@ -75,12 +75,12 @@ class Threads:
         future: asyncio.Future[Any] = loop.create_future()
         context = contextvars.copy_context()
         if self._held is not None:
-            self._held.thread_started()
+            self._held.hold()
 
         def settle(value: Any, error: BaseException | None) -> None:
             self._slots.release()
             if self._held is not None:
-                self._held.thread_finished()
+                self._held.release()
             if future.cancelled():
                 return
             if error is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -80,7 +81,9 @@ class ToolCalls:
         async with self._turn(spec.name, spec.concurrency):
             on_attempt(attempt)
             if not tool.is_async:
-                return await self.threads.call(tool.function, arguments, timeout_s=spec.timeout_s)
+                result = await self.threads.call(tool.function, arguments, timeout_s=spec.timeout_s)
+                # A synchronous wrapper around an async function.
+                return await result if inspect.isawaitable(result) else result
             async with asyncio.timeout(spec.timeout_s):
                 return await tool.function(**arguments)
 
