@@ -264,7 +264,7 @@ def run_command_line(argv: Sequence[str] | None = None) -> int:
     try:
         code = app(words, prog_name="agentrt", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is how typer says that help found no reader
         discard(sys.stdout)
         return 0
     except (_ClickException, typer.Abort) as error:

@@ -17,7 +17,7 @@ def perform(action: Callable[[Answers], int], *, is_json: bool = False) -> int:
         try:
             return action(answers)
         # The one place where anything at all may arrive: a user's code ran in there.
-        except (Exception, KeyboardInterrupt, asyncio.CancelledError) as error:  # noqa: BLE001
+        except (Exception, KeyboardInterrupt, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001
             return report(error, answers, is_json=is_json)
 
 

@@ -73,6 +73,18 @@ def test_a_failed_run_is_one_object_too(agentrt: Shell, flow: Flow) -> None:
     assert list(run["errors"]) == ["double[1]"]
 
 
+def test_a_tool_that_ends_the_program_fails_its_run_and_is_named(agentrt: Shell) -> None:
+    (agentrt.folder / "leaver.py").write_text(
+        "import sys\n\nfrom agentrt import tool, workflow\n\n"
+        "@tool(effects='none', retries=0)\nasync def leave(n: int) -> int:\n    sys.exit(n)\n\n"
+        "@workflow\ndef main(n: int) -> int:\n    return leave(n)\n",
+        encoding="utf-8",
+    )
+    done = agentrt("run", "leaver.py", "--n", "0", "--json")
+    assert (done.code, done.json["status"]) == (1, "failed")
+    assert "SystemExit" in done.stderr
+
+
 def test_collecting_goes_on_and_tells_what_there_is(agentrt: Shell, flow: Flow) -> None:
     words = ("run", flow("numbers_flow:both"), "--bad", "3")
     done = agentrt(*words, "--on-error", "collect", "--json")
