@@ -10,6 +10,7 @@ from agentrt.backends.base import OnChunk
 from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
 from agentrt.backends.http_errors import message_in
 from agentrt.backends.limits import RateLimiter, estimated_tokens
+from agentrt.backends.schema_acceptance import SchemaAcceptance
 from agentrt.backends.server_kind import GENERIC, OPENAI, ModelList, ServerKind, read_models
 from agentrt.backends.wire import parse_completion, parse_json, request_body
 from agentrt.backends.wire_stream import StreamedCompletion
@@ -32,8 +33,9 @@ _UNKNOWN_FIELD_STATUSES = {400, 422, 501}
 class OpenAIBackend:
     """The server at `url` (`http://host:8000`, `https://api.openai.com/v1`).
 
-    Structured output is asked for with `response_format`. A server that refuses it is asked again
-    without, and from then on `capabilities().json_schema` is False.
+    Structured output is asked for with `response_format`. A request refused with it is made again
+    without, and that schema is not sent again; from a server that takes none, none is asked for any
+    more and `capabilities().json_schema` is False.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class OpenAIBackend:
         self._limiter = None if settings.limits is None else RateLimiter(settings.limits)
         self._listing = asyncio.Lock()
         self._models: ModelList | None = None
-        self._takes_schema = True
+        self._schemas = SchemaAcceptance()
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.name!r})"
@@ -74,10 +76,11 @@ class OpenAIBackend:
         """From `/v1/models` and what its kind of server does by default; `probe` asks more."""
         models = await self._listed()
         kind = self.kind
-        notes = () if self._takes_schema else ("the server refused response_format",)
+        takes_schema = not self._schemas.is_given_up
+        notes = () if takes_schema else ("the server refused response_format",)
         return Capabilities(
             models=(self._model,) if self._model else models.names,
-            json_schema=self._takes_schema,
+            json_schema=takes_schema,
             tools=True,
             streaming=True,
             reports_cached_tokens=kind.reports_cached_tokens,
@@ -91,13 +94,17 @@ class OpenAIBackend:
         model = request.options.model or self._model or await self._only_model()
         if self._limiter is not None:
             await self._admit(request)
-        has_schema = request.output_schema is not None and self._takes_schema
+        schema = request.output_schema
+        if schema is None or not self._schemas.is_worth_sending(schema):
+            return await self._attempt(request, model, on_chunk, has_schema=False)
         try:
-            return await self._attempt(request, model, on_chunk, has_schema=has_schema)
+            completion = await self._attempt(request, model, on_chunk, has_schema=True)
         except RequestRejected as refusal:
-            if not has_schema or refusal.status not in _UNKNOWN_FIELD_STATUSES:
+            if refusal.status not in _UNKNOWN_FIELD_STATUSES:
                 raise
             return await self._without_schema(request, model, on_chunk, refusal)
+        self._schemas.accepted()
+        return completion
 
     async def aclose(self) -> None:
         await self.connection.aclose()
@@ -124,7 +131,8 @@ class OpenAIBackend:
         except RequestRejected:
             # It was not the schema: the first refusal is the honest one.
             raise refusal from None
-        self._takes_schema = False
+        if request.output_schema is not None:
+            self._schemas.refused(request.output_schema, str(refusal))
         return completion
 
     async def _attempt(

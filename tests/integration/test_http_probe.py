@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,41 @@ async def test_a_refused_schema_is_left_out_and_remembered() -> None:
         )
         await backend.complete(SCHEMA)
         assert ["response_format" in call.json for call in server.calls] == [True, False, False]
+        await backend.aclose()
+
+
+async def test_one_schema_that_the_server_cannot_do_costs_the_others_nothing() -> None:
+    async def picky(call: Call) -> None:
+        if "uniqueItems" in str(call.json.get("response_format")):
+            said = 'Grammar error: Unimplemented keys: ["uniqueItems"]'
+            return await call.respond(400, {"error": {"message": said, "code": 400}})
+        return await call.respond(200, completion("{}"))
+
+    odd = replace(SCHEMA, output_schema={"type": "object", "uniqueItems": True})
+    async with MisbehavingServer(picky, models=listing("m")) as server:
+        backend = OpenAIBackend(server.url)
+        for request in (odd, odd, SCHEMA):
+            await backend.complete(request)
+        sent = ["response_format" in call.json for call in server.calls]
+        assert sent == [True, False, False, True]
+        assert (await backend.capabilities()).json_schema
+        await backend.aclose()
+
+
+async def test_a_server_that_refuses_every_schema_is_spared_more() -> None:
+    async def silent(call: Call) -> None:
+        if "response_format" in call.json:
+            return await call.respond(422, {"detail": "no"})
+        return await call.respond(200, completion("{}"))
+
+    async with MisbehavingServer(silent, models=listing("m")) as server:
+        backend = OpenAIBackend(server.url)
+        for number in range(5):
+            schema = {"type": "object", "title": str(number)}
+            await backend.complete(replace(SCHEMA, output_schema=schema))
+        sent = ["response_format" in call.json for call in server.calls]
+        assert sent == [True, False] * 3 + [False] * 2
+        assert not (await backend.capabilities()).json_schema
         await backend.aclose()
 
 
