@@ -61,7 +61,7 @@ class Maker:
         """Steps that follow `inputs` numbers."""
         kinds = ["number"] * inputs
         ops: list[Op] = []
-        for _ in range(self.draw.randint(1, 3 if depth else 7)):
+        for _ in range(self.draw.randint(1, 4 if depth else 14)):
             op = self.op(kinds, depth)
             ops.append(op)
             kinds.append("number" if op.kind in NUMBER_OPS else op.kind)
