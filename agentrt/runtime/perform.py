@@ -178,7 +178,7 @@ class Performer:
             if journal.is_watched:
                 journal.started(instance, attempt, self.now())
 
-        def on_retry(attempt: int, error: Exception, wait_s: float) -> None:
+        def on_retry(attempt: int, error: BaseException, wait_s: float) -> None:
             record = AttemptRecord(
                 run_id=journal.run_id,
                 node_id=instance.id,

@@ -94,8 +94,9 @@ class Threads:
             failure: BaseException | None = None
             try:
                 value = context.run(lambda: function(**arguments))
-            except StopIteration as error:  # cannot be set on a future
-                failure = RuntimeError(f"the tool raised StopIteration: {error}")
+            except (StopIteration, GeneratorExit, KeyboardInterrupt) as error:
+                # On the event loop they would mean something else.
+                failure = RuntimeError(f"the tool raised {type(error).__name__}: {error}")
             except BaseException as error:  # noqa: BLE001  whatever it is, the caller gets it
                 failure = error
             try:

@@ -16,7 +16,7 @@ from agentrt.errors import SchemaError, ToolError
 from agentrt.runtime.backoff import backoff_s
 from agentrt.runtime.threads import Threads
 
-OnRetry = Callable[[int, Exception, float], None]
+OnRetry = Callable[[int, BaseException, float], None]
 """Told the attempt (from 1) that failed, why, and in how many seconds the next one starts."""
 
 OnAttempt = Callable[[int], None]
@@ -29,7 +29,7 @@ class ToolCalls:
         self._clock = clock
         self._random = random_source
         self.threads = Threads(limit=max_threads, clock=clock)
-        self._limits: dict[str, asyncio.Semaphore] = {}
+        self._limits: dict[tuple[str, int], tuple[ToolFunction[..., Any], asyncio.Semaphore]] = {}
 
     async def call(
         self,
@@ -54,9 +54,9 @@ class ToolCalls:
             try:
                 result = await self._attempt(tool, arguments, attempt, on_attempt)
                 return self._checked(tool, result, is_cut=is_cut)
-            except ToolError:
+            except (ToolError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
                 raise
-            except Exception as error:
+            except BaseException as error:
                 if attempt > spec.retries or not spec.is_repeatable:
                     is_unknown = isinstance(error, TimeoutError) and not spec.is_repeatable
                     raise ToolError(
@@ -78,7 +78,7 @@ class ToolCalls:
         if spec.concurrency is None and spec.timeout_s is None and tool.is_async:
             on_attempt(attempt)
             return await tool.function(**arguments)
-        async with self._turn(spec.name, spec.concurrency):
+        async with self._turn(tool):
             on_attempt(attempt)
             if not tool.is_async:
                 result = await self.threads.call(tool.function, arguments, timeout_s=spec.timeout_s)
@@ -87,13 +87,16 @@ class ToolCalls:
             async with asyncio.timeout(spec.timeout_s):
                 return await tool.function(**arguments)
 
-    def _turn(self, name: str, concurrency: int | None) -> AbstractAsyncContextManager[Any]:
+    def _turn(self, tool: ToolFunction[..., Any]) -> AbstractAsyncContextManager[Any]:
+        concurrency = tool.spec.concurrency
         if concurrency is None:
             return nullcontext()
-        limit = self._limits.get(name)
-        if limit is None:
-            limit = self._limits[name] = asyncio.Semaphore(concurrency)
-        return limit
+        # Workflows may each have a tool of this name; copies of one tool share its limit. The tool is
+        # kept too, so that the function's id stays its own.
+        key = (tool.name, id(tool.function))
+        if key not in self._limits:
+            self._limits[key] = (tool, asyncio.Semaphore(concurrency))
+        return self._limits[key][1]
 
     def _checked(self, tool: ToolFunction[..., Any], result: Any, *, is_cut: bool) -> Any:
         spec = tool.spec
@@ -121,7 +124,7 @@ def result_bytes(tool: ToolFunction[..., Any], value: Any) -> int:
     return len(json.dumps(tool.result.to_json(value)))
 
 
-def _told(tool: ToolFunction[..., Any], error: Exception, attempts: int) -> str:
+def _told(tool: ToolFunction[..., Any], error: BaseException, attempts: int) -> str:
     name = tool.spec.name
     if isinstance(error, TimeoutError) and tool.spec.timeout_s is not None and not str(error):
         what = f"tool {name!r} did not finish within {tool.spec.timeout_s:g} s"
