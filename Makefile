@@ -61,7 +61,7 @@ check: $(STAMPS)/dev
 	$(SAY) "Types: basedpyright"
 	@$(BIN)/basedpyright
 	$(SAY) "Layers: lint-imports"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 bench: $(STAMPS)/bench ## Measure the runtime beside other frameworks (minutes)
 	$(SAY) "Benchmark"

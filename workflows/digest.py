@@ -14,7 +14,7 @@ from agentrt import Prompt, branch, llm, tool, workflow
 
 HERE = Path(__file__).resolve().parent
 DOCS = str(HERE.parent / "docs")
-QUESTION = "What is this about, and what would a newcomer read first?"
+QUESTION = "What are these documents about?"
 
 # What a small model on two cores can read in half a minute: prefill is most of the time, at about
 # 400 tokens/s. Counted in bytes, because no tokenizer makes more tokens than that of a text, in any
@@ -111,11 +111,11 @@ def collate(excerpts: list[Excerpt], summaries: list[str]) -> str:
     return "\n\n".join(f"{excerpt.name}: {summary.strip()}" for excerpt, summary in pairs)
 
 
-@llm(max_tokens=160, temperature=0.0)
+@llm(max_tokens=96, temperature=0.0)
 def answer(question: str, summaries: str) -> Prompt[str]:
     return Prompt(
         f"{summaries}\n\nQuestion: {question}",
-        system="You answer a question from summaries of documents, in a few plain sentences.",
+        system="You answer a question from summaries of documents, in two or three plain sentences.",
     )
 
 
