@@ -14,7 +14,7 @@ from agentrt.clock import Clock
 from agentrt.dsl.value_type import ValueType
 from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaError
 from agentrt.ir.node import Tier
-from agentrt.ir.request import Capabilities, Completion, Message, Request
+from agentrt.ir.request import Capabilities, Chunk, Completion, Message, Request
 from agentrt.runtime.backoff import backend_wait_s
 from agentrt.scheduler.call_queue import (
     CallEnded,
@@ -119,16 +119,20 @@ class LLMCalls:
         observer: CallObserver,
         on_chunk: OnChunk | None = None,
         first_attempt: int = 1,
+        is_text_final: bool = False,
     ) -> Completion:
         """The backend's answer, after as many attempts as it takes and `options.retries` allows.
 
         A schema or stream the backend cannot handle is left out; whoever asked validates anyway.
+        With `is_text_final` nothing is tried again once text has been handed to `on_chunk`: whoever
+        reads it cannot take it back.
 
         Raises:
             BackendError: the last attempt's, or the first one's if it cannot be retried.
         """
         endpoint = self.endpoint(request.options.tier)
         attempt = first_attempt
+        stream = None if on_chunk is None else _Stream(on_chunk)
         while True:
             wait_s: float | None = None
             started_s = self._clock.now()
@@ -139,11 +143,12 @@ class LLMCalls:
                     started_s = self._clock.now()
                     observer.call_sent(attempt)
                     completion = await self._send(
-                        endpoint.backend, *_fitted(request, on_chunk, capabilities)
+                        endpoint.backend, *_fitted(request, stream, capabilities)
                     )
             except BackendError as error:
                 spent = attempt - first_attempt
-                if error.retryable and spent < request.options.retries:
+                is_spoilt = is_text_final and stream is not None and stream.has_text
+                if error.retryable and spent < request.options.retries and not is_spoilt:
                     wait_s = backend_wait_s(error, spent + 1, self._random)
                 ended_s = self._clock.now()
                 observer.call_ended(
@@ -217,6 +222,18 @@ def _fitted(
     if request.output_schema is not None and not capabilities.json_schema:
         request = replace(request, output_schema=None)
     return request, on_chunk if capabilities.streaming else None
+
+
+class _Stream:
+    """Passes chunks on and remembers whether there was text in them."""
+
+    def __init__(self, on_chunk: OnChunk) -> None:
+        self._on_chunk = on_chunk
+        self.has_text = False
+
+    def __call__(self, chunk: Chunk) -> None:
+        self.has_text = self.has_text or bool(chunk.text)
+        self._on_chunk(chunk)
 
 
 class _Counted:

@@ -138,6 +138,7 @@ class Performer:
             program=self.program,
             observer=self._observer(instance),
             on_chunk=on_chunk,
+            is_text_final=True,
         )
 
     def to_json(self, instance: Instance) -> Json:
