@@ -34,6 +34,7 @@ from agentrt.scheduler.progress_events import (
     Start,
     Stop,
     expanded,
+    region_of,
 )
 
 __all__ = [
@@ -240,7 +241,7 @@ class Progress:
             return  # skipped with an earlier sibling it reads
         for read in child.after:
             if self._instances[read].state in _BROKEN:
-                self._skip(child.instance_id, read.removesuffix(_EXPANDED), actions)
+                self._skip(child.instance_id, region_of(read), actions)
                 return
         if instance.pending == 0:
             instance.state = InstanceState.RUNNING

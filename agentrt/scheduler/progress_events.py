@@ -90,3 +90,8 @@ _EXPANDED = "#expanded"
 def expanded(region: InstanceId) -> InstanceId:
     """What to wait for in order to start once `region` has unrolled (`#` is in no instance id)."""
     return region + _EXPANDED
+
+
+def region_of(mark: InstanceId) -> InstanceId:
+    """The inverse of `expanded`; an instance's own id stays as it is."""
+    return mark.removesuffix(_EXPANDED)
