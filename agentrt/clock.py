@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Coroutine, Generator
@@ -129,4 +130,8 @@ class _VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._virtual_clock = clock
 
     def time(self) -> float:
-        return self._virtual_clock.now()
+        now = self._virtual_clock.now()
+        # asyncio runs timers due within this; below the spacing of floats around `now`, which the
+        # nanosecond of real clocks is half a year from the origin, a timer would never be due.
+        self._clock_resolution = max(1e-9, 4.0 * math.ulp(now))
+        return now

@@ -145,7 +145,13 @@ class Runtime:
         return unwrap(result)
 
     def run_sync(self, workflow: Workflow[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The same from synchronous code; opens and closes the runtime around the run."""
+        """The same from synchronous code; opens and closes the runtime around the run.
+
+        Raises:
+            DefinitionError: there is an event loop here already.
+        """
+        if _is_in_event_loop():
+            raise DefinitionError("inside an event loop, use `await runtime.run(...)`")
 
         async def main() -> R:
             async with self:
@@ -310,6 +316,14 @@ def run(workflow: Workflow[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """
     store = Settings.from_env(os.environ).store
     return Runtime(store=None if store == "none" else store).run_sync(workflow, *args, **kwargs)
+
+
+def _is_in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def new_run_id() -> str:
