@@ -1,6 +1,9 @@
 """Digest a folder: summarise every document in parallel, then answer a question over the summaries.
 
 agentrt run workflows/digest.py --folder docs --question "What is this about?"
+
+The default model is tiny: it shows how the run goes, and writes as a tiny model does. For answers
+worth reading give a larger one: --model qwen2.5-coder-1.5b, or --backend openai+https://...
 """
 
 from __future__ import annotations
@@ -96,7 +99,7 @@ def read_document(document: Document) -> Excerpt:
     return Excerpt(name=document.name, text=text, note=note)
 
 
-@llm(max_tokens=64, temperature=0.0)
+@llm(max_tokens=64, temperature=0.0, stop=("\n\n",))
 def summarise(document: Excerpt) -> Prompt[str]:
     return Prompt(
         f"Document {document.name}:\n{document.text}\n\nSummarise this document in two sentences.",
@@ -111,11 +114,10 @@ def collate(excerpts: list[Excerpt], summaries: list[str]) -> str:
     return "\n\n".join(f"{excerpt.name}: {summary.strip()}" for excerpt, summary in pairs)
 
 
-@llm(max_tokens=96, temperature=0.0)
+@llm(max_tokens=96, temperature=0.0, stop=("\n\n",))
 def answer(question: str, summaries: str) -> Prompt[str]:
     return Prompt(
-        f"{summaries}\n\nQuestion: {question}",
-        system="You answer a question from summaries of documents, in two or three plain sentences.",
+        f"Here are summaries of some documents.\n\n{summaries}\n\n{question} Answer in two sentences."
     )
 
 

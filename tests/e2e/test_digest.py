@@ -50,7 +50,8 @@ async def test_every_document_is_summarised_and_the_answer_rests_on_all_of_them(
         "Document b/two.md:\nTwo.\n\nSummarise this document in two sentences.",
     ]
     assert asked(backend, "answer") == [
-        "a.txt: It says things.\n\nb/two.md: It says things.\n\nQuestion: Why?"
+        "Here are summaries of some documents.\n\na.txt: It says things.\n\n"
+        "b/two.md: It says things.\n\nWhy? Answer in two sentences."
     ]
 
 
