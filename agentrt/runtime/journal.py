@@ -198,6 +198,8 @@ class Journal:
             await self.flush()
         except StoreError as error:
             self.failure = self.failure or error
+        if self.failure is not None:
+            _log.warning("run %s is not kept whole: %s", self.run_id, self.failure)
         self.tell(event)
 
     async def flush(self) -> None:

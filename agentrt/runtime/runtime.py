@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import uuid
@@ -18,7 +19,7 @@ from agentrt.clock import Clock, SystemClock, VirtualClock
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.dsl.binding import Traced
 from agentrt.dsl.workflow import Bound, Workflow
-from agentrt.errors import DefinitionError, InputError, ResumeError
+from agentrt.errors import DefinitionError, InputError, ResumeError, StoreError
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
 from agentrt.runtime.driver import Driver, Sitting
@@ -36,6 +37,8 @@ from agentrt.store.open import open_store
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_log = logging.getLogger("agentrt.runtime")
 
 OnError = Literal["fail", "collect"]
 OnEvent = Callable[[Event], None]
@@ -104,7 +107,7 @@ class Runtime:
             store = self._store
             if isinstance(store, str):
                 store = open_store(store, data_dir=settings.data_dir)
-                stack.push_async_callback(store.aclose)
+                stack.push_async_callback(_close, store)
             tools = ToolCalls(
                 clock=self._clock, random_source=self._random, max_threads=self._max_threads
             )
@@ -316,6 +319,14 @@ def run(workflow: Workflow[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """
     store = Settings.from_env(os.environ).store
     return Runtime(store=None if store == "none" else store).run_sync(workflow, *args, **kwargs)
+
+
+async def _close(store: RunStore) -> None:
+    """The runs have been told already; their results must not be lost over this."""
+    try:
+        await store.aclose()
+    except StoreError as error:
+        _log.warning("the store could not be closed in order: %s", error)
 
 
 def _is_in_event_loop() -> bool:
