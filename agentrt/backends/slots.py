@@ -2,22 +2,23 @@
 
 A slot is a sequence with a KV cache of its own; a request that goes to a slot computes only what
 its prompt does not share with what the slot holds from its beginning on. What slots hold is known
-here as text, so the best slot is the one with the longest common prefix of text.
+here as text: where texts begin alike, so do the tokens of the prompts.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from agentrt.ir.request import Message, Request
 from agentrt.ir.schema import canonical_json
 from agentrt.ir.tool import ToolSpec
 
-# Below this share of the prompt, a common beginning says nothing (every prompt of a chat template
-# begins alike), and the least recently used slot is taken: llama.cpp's own rule and value.
-_MIN_SIMILARITY = 0.1
+# What a lost character of a slot costs, where computing one costs 1: how likely it is that somebody
+# comes back for it.
+_LOSS = 0.25
+# So short a piece in common beyond the rest is chance ("What is ..."), and worth nothing.
+_CHANCE_CHARS = 16
+_LOSS_OF_CONVERSATION = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,11 @@ class SlotTable:
         self._uses = 0
 
     def take(self, text: str, *, saved_chars: int = 0) -> Lease:
-        """The best free slot for a prompt.
+        """The free slot where least is computed now, or again later for what is overwritten.
 
         Args:
             text: The prompt, as `prompt_text` writes it.
-            saved_chars: So much of its beginning can be put into any slot. A slot that holds less
-                of it is no better than another, so the least recently used one is taken.
+            saved_chars: So much of its beginning can be put into any slot at no cost.
 
         Raises:
             LookupError: no slot is free.
@@ -73,10 +73,16 @@ class SlotTable:
         if not free:
             raise LookupError("every slot is taken")
         shared = {slot.id: common_prefix_length(slot.text, text) for slot in free}
-        best = max(free, key=lambda slot: (shared[slot.id], -slot.used_at))
-        if shared[best.id] < max(saved_chars, _MIN_SIMILARITY * len(text)):
-            # What nobody comes back for goes first.
-            best = min(free, key=lambda slot: (slot.is_conversation, slot.used_at))
+
+        def cost(slot: Slot) -> tuple[float, int]:
+            lost = len(slot.text) - shared[slot.id]
+            is_chance = lost > 0 and shared[slot.id] < saved_chars + _CHANCE_CHARS
+            here = 0 if is_chance else shared[slot.id]
+            computed = len(text) - max(here, saved_chars)
+            weight = _LOSS_OF_CONVERSATION if slot.is_conversation else _LOSS
+            return computed + weight * lost, slot.used_at
+
+        best = min(free, key=cost)
         self._slots[best.id] = replace(best, is_free=False)
         return Lease(slot_id=best.id, shared_chars=shared[best.id], held=best)
 
@@ -121,9 +127,8 @@ def _system_messages(request: Request) -> int:
 
 
 def _message_text(message: Message) -> str:
-    fields: list[Any] = [message.role, message.content]
-    fields += [[call.name, call.arguments] for call in message.tool_calls]
-    return json.dumps(fields, ensure_ascii=False)
+    calls = "".join(f"\0{call.name}\0{call.arguments}" for call in message.tool_calls)
+    return f"\0{message.role[0]}\0{message.content}{calls}"
 
 
 def _tool_text(tool: ToolSpec) -> str:

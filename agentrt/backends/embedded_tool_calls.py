@@ -1,0 +1,94 @@
+"""Tool calls that a small model wrote into its text.
+
+Its chat template tells a model to write a call as JSON between tags. Small ones get the JSON right and
+the tags wrong: Qwen2.5-Coder-1.5B fences it as code, or repeats the doubled braces of its own
+template. The engine takes that for text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from agentrt.ir.request import Completion, Request, ToolCall
+
+_WRAPPED = re.compile(
+    r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```(?:json|tool_call)?\s*\n(?P<fenced>.*?)```",
+    re.DOTALL,
+)
+_JSON = json.JSONDecoder()
+_KEYS = {"name", "arguments"}
+
+
+def with_written_calls(completion: Completion, request: Request) -> Completion:
+    """`completion` with the calls in its text as calls; the same one if there are none.
+
+    Only JSON objects of exactly a name and arguments count, only with the name of a tool that the
+    request offers, and only as all of the text, all of a code block or between tags.
+    """
+    if not request.tools or completion.tool_calls:
+        return completion
+    offered = {tool.name for tool in request.tools}
+    calls, text = _calls_in(completion.text, offered)
+    if not calls:
+        return completion
+    turn = len(request.messages)
+    return replace(
+        completion,
+        text=text,
+        tool_calls=tuple(
+            ToolCall(id=f"call_{turn}_{number}", name=name, arguments=arguments)
+            for number, (name, arguments) in enumerate(calls)
+        ),
+        finish_reason="tool_calls",
+    )
+
+
+def _calls_in(text: str, offered: Collection[str]) -> tuple[list[tuple[str, str]], str]:
+    whole = _parse_all(text, offered)
+    if whole:
+        return whole, ""
+    calls: list[tuple[str, str]] = []
+
+    def take(match: re.Match[str]) -> str:
+        found = _parse_all(match["tagged"] or match["fenced"] or "", offered)
+        calls.extend(found)
+        return "" if found else match[0]
+
+    rest = _WRAPPED.sub(take, text)
+    return calls, rest.strip()
+
+
+def _parse_all(text: str, offered: Collection[str]) -> list[tuple[str, str]]:
+    """The calls that `text` consists of, one after another or in a list; none if it is more."""
+    rest, calls = text.strip(), list[tuple[str, str]]()
+    while rest:
+        is_doubled = rest.startswith("{{")
+        try:
+            value, end = _JSON.raw_decode(rest, 1 if is_doubled else 0)
+        except (ValueError, RecursionError):
+            return []
+        rest = rest[end:].removeprefix("}" if is_doubled else "").lstrip(" \r\n\t,")
+        for item in cast("Sequence[Any]", value) if isinstance(value, list) else [value]:
+            call = _as_call(item, offered)
+            if call is None:
+                return []
+            calls.append(call)
+    return calls
+
+
+def _as_call(value: Any, offered: Collection[str]) -> tuple[str, str] | None:
+    if not isinstance(value, dict):
+        return None
+    fields = cast("dict[str, Any]", value)
+    name, arguments = fields.get("name"), fields.get("arguments")
+    if fields.keys() != _KEYS or not isinstance(name, str) or name not in offered:
+        return None
+    if isinstance(arguments, str):
+        return name, arguments
+    return (
+        (name, json.dumps(arguments, ensure_ascii=False)) if isinstance(arguments, dict) else None
+    )

@@ -1,0 +1,133 @@
+"""Slots of the embedded engine that share what their prompts begin with."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from agentrt.backends import embedded_saves
+from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
+from agentrt.ir.node import LLMOptions
+from agentrt.ir.request import Completion, Message, Request
+
+SYSTEM = "Answer in one word. " + " ".join(
+    f"Rule {i}: mind point {i * 7 % 13} of the book." for i in range(30)
+)
+SHARED_TOKENS = 380  # of SYSTEM, at least
+PLAIN = EmbeddedSettings(slots=3, context_tokens=1024, share_prefixes=False)
+SHARING = EmbeddedSettings(slots=3, context_tokens=1024)
+QUESTIONS = ("What barks?", "What is the capital of France?", "Which colour has snow?")
+
+
+def _ask(question: str, *, system: str = SYSTEM) -> Request:
+    return Request(
+        messages=(Message("system", system), Message("user", question)),
+        options=LLMOptions(max_tokens=4),
+    )
+
+
+async def _at_once(backend: EmbeddedBackend, requests: list[Request]) -> list[Completion]:
+    async with asyncio.TaskGroup() as tasks:
+        answers = [tasks.create_task(backend.complete(request)) for request in requests]
+    return [answer.result() for answer in answers]
+
+
+def _computed(answers: list[Completion]) -> int:
+    return sum(answer.usage.prompt_tokens - answer.usage.cached_tokens for answer in answers)
+
+
+async def test_requests_sent_at_once_compute_their_common_prefix_once() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    answers = await _at_once(backend, [_ask(question) for question in QUESTIONS])
+    hits = sorted(answer.usage.cached_tokens for answer in answers)
+    await backend.aclose()
+    assert hits[0] == 0  # the one that computed it
+    assert hits[1] > SHARED_TOKENS
+
+
+async def test_without_sharing_each_computes_it() -> None:
+    backend = EmbeddedBackend(settings=PLAIN)
+    answers = await _at_once(backend, [_ask(question) for question in QUESTIONS])
+    await backend.aclose()
+    assert _computed(answers) > 2 * SHARED_TOKENS
+
+
+async def test_two_prefixes_at_once_are_each_computed_once() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    systems = ("First. " + SYSTEM, "Second. " + SYSTEM)
+    requests = [_ask(q, system=system) for q in QUESTIONS for system in systems]
+    answers = await _at_once(backend, requests)
+    await backend.aclose()
+    assert sum(answer.usage.cached_tokens < SHARED_TOKENS for answer in answers) == 2
+
+
+async def test_answers_are_the_same_with_and_without() -> None:
+    # One after another: requests decoded together round differently, whoever shares what.
+    texts: list[list[str]] = []
+    for settings in (SHARING, PLAIN):
+        backend = EmbeddedBackend(settings=settings)
+        texts.append([(await backend.complete(_ask(question))).text for question in QUESTIONS])
+        await backend.aclose()
+    assert texts[0] == texts[1]
+
+
+async def test_when_the_first_is_cancelled_another_computes_the_prefix() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    await backend.capabilities()
+    first, *others = [asyncio.create_task(backend.complete(_ask(q))) for q in QUESTIONS]
+    await asyncio.sleep(0.05)
+    first.cancel()
+    answers = [await other for other in others]
+    await backend.aclose()
+    assert first.cancelled()
+    assert max(answer.usage.cached_tokens for answer in answers) > SHARED_TOKENS
+
+
+async def test_a_conversation_goes_on_in_its_slot() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    asked = _ask(QUESTIONS[0])
+    answer = await backend.complete(asked)
+    await backend.complete(_ask("Something else, in between."))
+    later = Request(
+        messages=(*asked.messages, Message("assistant", answer.text), Message("user", "Why?")),
+        options=asked.options,
+    )
+    usage = (await backend.complete(later)).usage
+    await backend.aclose()
+    assert usage.cached_tokens >= answer.usage.prompt_tokens - 1
+
+
+async def test_prefixes_that_find_no_room_are_computed_and_nothing_else_changes() -> None:
+    settings = EmbeddedSettings(slots=2, context_tokens=1024, saved_prefixes_mib=1)
+    backend = EmbeddedBackend(settings=settings)
+    answers = await _at_once(backend, [_ask(question) for question in QUESTIONS])
+    await backend.aclose()
+    assert [answer.usage.completion_tokens > 0 for answer in answers] == [True] * 3
+
+
+def test_saved_prefixes_lie_in_a_private_folder_where_memory_has_no_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(embedded_saves, "_DESCRIPTORS", str(tmp_path / "absent"))
+
+    async def share() -> tuple[list[Completion], list[int], list[str]]:
+        backend = EmbeddedBackend(settings=SHARING)
+        answers = await _at_once(backend, [_ask(question) for question in QUESTIONS])
+        modes, names = _below(tmp_path)
+        await backend.aclose()
+        return answers, modes, names
+
+    answers, modes, names = asyncio.run(share())
+    assert modes == [0o700]
+    assert names == ["1.bin"]
+    assert list(tmp_path.iterdir()) == []
+    assert sum(answer.usage.cached_tokens > SHARED_TOKENS for answer in answers) == 2
+
+
+def _below(path: Path) -> tuple[list[int], list[str]]:
+    """The modes of the folders below `path`, and the names of what is in them."""
+    folders = list(path.iterdir())
+    modes = [folder.stat().st_mode & 0o777 for folder in folders]
+    return modes, [file.name for folder in folders for file in folder.iterdir()]

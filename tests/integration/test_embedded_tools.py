@@ -1,0 +1,44 @@
+"""Tool calls, on a model that can make them."""
+
+import json
+
+import pytest
+
+from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
+from agentrt.ir.node import LLMOptions
+from agentrt.ir.request import Message, Request
+from agentrt.ir.tool import ToolSpec
+
+WEATHER = ToolSpec(
+    name="weather",
+    description="The weather in a city.",
+    parameters={
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+    effects="read",
+)
+
+
+@pytest.mark.slow
+async def test_a_model_that_was_trained_to_calls_a_tool_and_answers_from_its_result() -> None:
+    settings = EmbeddedSettings(slots=1, context_tokens=2048)
+    backend = EmbeddedBackend("qwen2.5-coder-1.5b", settings=settings)
+    asked = (
+        Message("system", "Call a tool when you lack facts, then answer in one sentence."),
+        Message("user", "What is the weather in Paris?"),
+    )
+    options = LLMOptions(max_tokens=80)
+    first = await backend.complete(Request(messages=asked, tools=(WEATHER,), options=options))
+    calls = [(call.name, json.loads(call.arguments)) for call in first.tool_calls]
+    results = [Message("tool", '"sleet"', tool_call_id=call.id) for call in first.tool_calls]
+    spoken = Message("assistant", first.text, tool_calls=first.tool_calls)
+    second = await backend.complete(
+        Request(messages=(*asked, spoken, *results), tools=(WEATHER,), options=options)
+    )
+    await backend.aclose()
+    assert calls == [("weather", {"city": "Paris"})]
+    assert first.finish_reason == "tool_calls"
+    assert "sleet" in second.text
+    assert second.usage.cached_tokens > first.usage.prompt_tokens // 2

@@ -1,0 +1,63 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrt.backends.embedded_schema import constrainable
+
+NESTED: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "pattern": {"type": "string"},
+        "items": {"type": "array", "items": {"$ref": "#/$defs/maxItems"}, "maxItems": 3},
+        "date": {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}$"},
+    },
+    "required": ["pattern", "items"],
+    "$defs": {"maxItems": {"enum": ["a", "b"]}},
+}
+
+
+def _field(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": {"a": schema}}
+
+
+def test_an_ordinary_schema_passes_unchanged_even_where_names_look_like_keywords() -> None:
+    assert constrainable(NESTED) == NESTED
+
+
+@pytest.mark.parametrize(
+    ("given_schema", "slim"),
+    [
+        ({"type": "string", "pattern": "[a-z]+"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^(?=x)a$"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^[a-z+$"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^(a{1,9}){1,9}$"}, {"type": "string"}),
+        ({"type": "string", "pattern": "^a{9999}$"}, {"type": "string"}),
+        ({"type": "string", "pattern": r"^\d{4}$"}, {"type": "string", "pattern": "^[0-9]{4}$"}),
+        ({"type": "string", "pattern": r"^[\d.]$"}, {"type": "string"}),
+        ({"type": "string", "pattern": r"^a\$"}, {"type": "string"}),
+        ({"type": "string", "pattern": 3}, {"type": "string"}),
+        ({"type": "string", "minLength": 100_000}, {"type": "string"}),
+        ({"type": "array", "maxItems": 5000}, {"type": "array"}),
+        ({"type": "integer", "minimum": -(10**30)}, {"type": "integer"}),
+    ],
+)
+def test_what_stalls_the_engine_or_makes_it_grumble_is_left_out(
+    given_schema: dict[str, Any], slim: dict[str, Any]
+) -> None:
+    assert constrainable(_field(given_schema)) == _field(slim)
+
+
+def test_a_huge_schema_does_not_constrain() -> None:
+    assert constrainable(_field({"enum": [f"value {i}" for i in range(20_000)]})) is None
+
+
+@given(st.from_regex(r"\A\^[a-z0-9\\dw\[\]{}()?*+.,|-]{0,12}\$\Z"), st.text("a1b-", max_size=6))
+def test_a_pattern_that_passes_means_what_it_meant(pattern: str, text: str) -> None:
+    slim = constrainable(_field({"pattern": pattern}))
+    assert slim is not None
+    kept = slim["properties"]["a"].get("pattern")
+    if kept is not None:
+        assert (re.search(kept, text) is None) == (re.search(pattern, text) is None)

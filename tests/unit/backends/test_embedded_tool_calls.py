@@ -1,0 +1,72 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrt.backends.embedded_tool_calls import with_written_calls
+from agentrt.ir.request import Completion, Message, Request, ToolCall
+from agentrt.ir.tool import ToolSpec
+
+REQUEST = Request(messages=(Message("user", "Look!"),), tools=(ToolSpec(name="look"),))
+CALL = '{"name": "look", "arguments": {"at": "it"}}'
+AS_CALLED = ToolCall(id="call_1_0", name="look", arguments='{"at": "it"}')
+
+
+def _read(text: str) -> Completion:
+    return with_written_calls(Completion(text=text), REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (CALL, ""),
+        (f" {{{CALL}}}\n", ""),
+        (f"```json\n{CALL}\n```", ""),
+        (f"I will look.\n```\n{CALL}\n```", "I will look."),
+        (f"<tool_call>\n{CALL}\n</tool_call>", ""),
+        (f"<tool_call>{CALL}", ""),
+        (f"[{CALL}]", ""),
+        ('{"name": "look", "arguments": "{\\"at\\": \\"it\\"}"}', ""),
+    ],
+)
+def test_a_call_in_the_text_is_a_call(text: str, left: str) -> None:
+    assert _read(text) == Completion(text=left, tool_calls=(AS_CALLED,), finish_reason="tool_calls")
+
+
+def test_several_calls_keep_their_order_and_have_ids_of_their_own() -> None:
+    other = CALL.replace("it", "us")
+    calls = _read(f"{CALL}\n{other}").tool_calls
+    assert [(call.id, call.arguments) for call in calls] == [
+        ("call_1_0", '{"at": "it"}'),
+        ("call_1_1", '{"at": "us"}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Plain words.",
+        CALL.replace("look", "other"),
+        CALL[:-1],
+        f"{CALL} and more",
+        '{"name": "look", "arguments": 3}',
+        '{"name": "look", "arguments": {}, "why": "x"}',
+        '```json\n{"name": ["look"], "arguments": {}}\n```',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_call_stays_as_it_is(text: str) -> None:
+    assert _read(text) == Completion(text=text)
+
+
+def test_a_request_without_tools_and_an_answer_with_calls_are_left_alone() -> None:
+    answer = Completion(text=CALL)
+    assert with_written_calls(answer, Request(messages=REQUEST.messages)) is answer
+    called = Completion(text=CALL, tool_calls=(AS_CALLED,))
+    assert with_written_calls(called, REQUEST) is called
+
+
+@given(st.text(alphabet='{}[]"`:,nameargutslookj<>_/\n '))
+def test_any_text_is_read_without_an_error(text: str) -> None:
+    read = _read(text)
+    assert read.text == text or read.tool_calls
