@@ -65,8 +65,6 @@ class Journal:
         self._store = store
         self._clock = clock
         self._sequence = sequence
-        self._unreported: list[Event] = []
-        self._awaited: asyncio.Future[None] | None = None
         self.failure: StoreError | None = None
 
     @property
@@ -255,19 +253,16 @@ class Journal:
         if self._store is None:
             return
         flushed = self._store.flushed()
-        if self._awaited is flushed:
-            self._unreported.append(event)  # covered by the flush that is coming
-            return
-        self._awaited = flushed
-        self._unreported = events = [event]
-        flushed.add_done_callback(lambda future: self._report(future, events))
+        if flushed.done():  # at once: a callback would come after what is told next
+            self._report(flushed, event)
+        else:
+            flushed.add_done_callback(lambda future: self._report(future, event))
 
-    def _report(self, flushed: asyncio.Future[None], events: list[Event]) -> None:
+    def _report(self, flushed: asyncio.Future[None], event: Event) -> None:
         if flushed.cancelled():
             return
         error = flushed.exception()
         if error is None:
-            for event in events:
-                self.tell(event)
+            self.tell(event)
         elif isinstance(error, StoreError):
             self.failure = self.failure or error

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, cast
 
 from agentrt.backends.base import OnChunk
 from agentrt.dsl.functions import ToolFunction
-from agentrt.errors import AgentRTError, DefinitionError, InputError
+from agentrt.errors import AgentRTError, DefinitionError, InputError, SchemaError
 from agentrt.ir.event import RunFinished, RunStarted, RunStatus
 from agentrt.ir.report import NodeReport, total_usage
 from agentrt.ir.request import Completion, Request, Usage
@@ -87,8 +87,12 @@ class Program:
         if not isinstance(function, ToolFunction):
             raise DefinitionError(f"{function!r} is not a @tool")
         tool = cast("ToolFunction[..., R]", function)
-        given = tool.signature.bind(args, kwargs, InputError)
-        arguments = {name: tool.parameters[name].check(each) for name, each in given.items()}
+        arguments: dict[str, Any] = {}
+        for name, value in tool.signature.bind(args, kwargs, InputError).items():
+            try:
+                arguments[name] = tool.parameters[name].check(value)
+            except SchemaError as error:
+                raise InputError(f"{tool.name}: the argument {name!r}: {error}") from error
         instance = self._instance(tool.name, FreeTool(tool))
         return cast(
             "R",
