@@ -180,6 +180,14 @@ async def test_a_run_is_kept_whole(store: RunStore) -> None:
     )
 
 
+async def test_every_node_is_reported_finished_before_its_run_is(store: RunStore) -> None:
+    events: list[Event] = []
+    result = await result_of(store, whole.bind("q"), on_event=events.append)
+    finished = [event.node_id for event in events if isinstance(event, NodeFinished)]
+    assert sorted(finished) == sorted(result.values)
+    assert isinstance(events[-1], RunFinished)
+
+
 async def test_a_failure_is_kept_with_its_words(store: RunStore) -> None:
     _broken.add("fetch b")
     result = await result_of(store, whole.bind("q"), on_error="collect")
