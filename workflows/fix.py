@@ -98,7 +98,7 @@ def passes(tests: TestRun) -> bool:
 async def _run_tests() -> TestRun:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "pytest", "-q", "-x", "--no-header", "-p", "no:cacheprovider"),
+        *("-m", "pytest", "-q", "-x", "--tb=short", "--no-header", "-p", "no:cacheprovider"),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -145,11 +145,12 @@ def repair(issue: str, source: str, failure: str) -> Prompt[str]:
     return Prompt(
         f"Issue: {issue}",
         context=[f"The source, {source}", f"What the tests say:\n{failure}"],
+        # Worded for small models: told to explain, they explain instead of acting.
         system=(
             "You fix bugs in a Python repository by calling tools. Call replace_in_file with a "
             "whole line of the source as `old` and the corrected lines as `new`, indented as they "
-            "were. Then call run_tests. If they fail, change the source again. Only when they "
-            "pass, say in one sentence what was wrong."
+            "were. Then call run_tests. If they fail, change the source again. When they pass, "
+            "say DONE."
         ),
     )
 

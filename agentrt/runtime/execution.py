@@ -177,29 +177,34 @@ class Execution:
         self._perform(self._progress.handle(event))
 
     def _start(self, instance: Instance) -> None:
-        work = instance.work
-        instance.started_s = self._performer.now()
         restored = self._restored
         if restored is not None and restored.has(instance.id):
             self._restore(instance, restored)
             return
         if instance.scope is not None and instance.scope.deferred:
             try:
-                instance.scope.resolve(instance.work.node.id)  # type: ignore[union-attr]
+                instance.scope.resolve(instance.local_id)
             except Exception as error:  # noqa: BLE001  evaluating what the author wrote: a bad index, say
                 self._fail(instance, error)
                 return
+        self._begin(instance)
+
+    def _begin(self, instance: Instance) -> None:
+        work = instance.work
         match work:
-            case ToolStep():
-                self._spawn(instance, self._performer.tool)
-            case LLMStep():
+            case LLMStep():  # LLM calls start when they are sent: they may have to queue
                 self._spawn(instance, self._performer.llm)
             case AgentTurn():
                 self._spawn(instance, self._performer.turn)
+            case ToolStep():
+                instance.started_s = self._performer.now()
+                self._spawn(instance, self._performer.tool)
             case AgentCall():
+                instance.started_s = self._performer.now()
                 self._spawn(instance, self._performer.agent_call)
             case MapStep() | BranchStep() | LoopStep() | AgentStep():
-                self._begin(instance, work)
+                instance.started_s = self._performer.now()
+                self._unroll(instance, work)
             case FreeTool() | FreeRequest():
                 raise InvariantError(f"{instance.id!r} belongs to no graph")
             case _:
@@ -230,7 +235,7 @@ class Execution:
         instance.finished_s = self._performer.now()
         scope = instance.scope
         if scope is not None:
-            scope.values[instance.work.node.id] = value  # type: ignore[union-attr]
+            scope.values[instance.local_id] = value
         self._cancel_timer(instance)
         self._journal.finished(instance, value, self._performer.to_json)
         self._perform(self._progress.handle(Finished(instance.id)))
@@ -244,7 +249,7 @@ class Execution:
         instance.error = str(known)
         self.errors[instance.id] = known
         if instance.scope is not None and partial is not None:
-            instance.scope.partial[instance.work.node.id] = partial  # type: ignore[union-attr]
+            instance.scope.partial[instance.local_id] = partial
         self._cancel_timer(instance)
         # What a resume could not use stays in the store as it is, for one that can.
         is_unknown = instance.is_restored or (
@@ -278,7 +283,9 @@ class Execution:
 
     # -- regions -----------------------------------------------------------------------------
 
-    def _begin(self, instance: Instance, step: MapStep | BranchStep | LoopStep | AgentStep) -> None:
+    def _unroll(
+        self, instance: Instance, step: MapStep | BranchStep | LoopStep | AgentStep
+    ) -> None:
         self._journal.started(instance, 1, instance.started_s or 0.0)
         scope = instance.scope
         if scope is None:

@@ -139,12 +139,18 @@ class Scope:
             if isinstance(step, MapStep) and step.item_sources:
                 after += tuple(f"{prefix}{source}#expanded" for _, source in step.item_sources)
             instance_id = self._only_id or prefix + node_id
-            found.append((Instance(instance_id, step, self, parent), Child(instance_id, after)))
+            instance = Instance(instance_id, step, self, parent, local_id=node_id)
+            found.append((instance, Child(instance_id, after)))
         return found
 
 
 class Instance:
-    """One node instance of a run and how it fared."""
+    """One node instance of a run and how it fared.
+
+    Attributes:
+        local_id: The node's id in the graph of its scope; empty outside of scopes.
+        started_s: When its first attempt began; of LLM calls, when it was sent.
+    """
 
     __slots__ = (
         "attempts",
@@ -153,6 +159,7 @@ class Instance:
         "id",
         "is_restored",
         "kind",
+        "local_id",
         "parent",
         "region",
         "scope",
@@ -165,9 +172,16 @@ class Instance:
     )
 
     def __init__(
-        self, instance_id: str, work: Work, scope: Scope | None, parent: Instance | None
+        self,
+        instance_id: str,
+        work: Work,
+        scope: Scope | None,
+        parent: Instance | None,
+        *,
+        local_id: str = "",
     ) -> None:
         self.id = instance_id
+        self.local_id = local_id
         self.kind: NodeKind = _KINDS[type(work)]
         self.work = work
         self.scope = scope
