@@ -23,6 +23,7 @@ from agentrt.ir.node import MapNode
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Completion, Request, ToolCall
 from agentrt.runtime import RunResult, Runtime
+from agentrt.store.memory import MemoryStore
 
 # -- programs: data that both can run --------------------------------------------------------
 
@@ -538,6 +539,67 @@ def test_cancelling_at_any_time_leaves_nothing_running(
     if result.status == "cancelled":
         assert result.duration_s <= cancel_at_s
         assert not [node for node in result.nodes if node.status in ("failed", "skipped")]
+
+
+@limits
+@given(draw=programs, cancel_at_s=st.floats(0.0, 20.0))
+def test_a_cancelled_run_leaves_its_runtime_as_good_as_new(
+    draw: random.Random, cancel_at_s: float
+) -> None:
+    made = setting(draw, often)
+    clock = VirtualClock()
+
+    async def main() -> RunResult[Any]:
+        async with Runtime(made.backend, clock=clock, on_error="collect") as runtime:
+            first = runtime.start(made.call)
+            await clock.sleep(cancel_at_s)
+            first.cancel()
+            return await runtime.start(made.call).wait()
+
+    assert clock.run(main()).output == made.expected
+    assert made.backend.peak_concurrency <= 2
+
+
+@limits
+@given(draw=programs, cancel_at_s=st.floats(0.0, 20.0), is_again=st.booleans())
+def test_a_run_resumed_after_any_moment_gives_the_same_and_repeats_nothing(
+    draw: random.Random, cancel_at_s: float, is_again: bool
+) -> None:
+    made = setting(draw, never)
+    clock, store = VirtualClock(), MemoryStore()
+    sittings: list[list[Event]] = []
+
+    async def sit(at_s: float | None) -> RunResult[Any]:
+        events: list[Event] = []
+        async with Runtime(
+            made.backend, clock=clock, store=store, on_event=events.append
+        ) as runtime:
+            if sittings:
+                run = await runtime.resume("r1", made.call.workflow, in_flight="retry")
+            else:
+                run = runtime.start(made.call, run_id="r1")
+            sittings.append(events)
+            if at_s is not None:
+                await clock.sleep(at_s)
+                run.cancel()
+            return await run.wait()
+
+    clock.run(sit(cancel_at_s))
+    if is_again:
+        clock.run(sit(cancel_at_s))
+    result = clock.run(sit(None))
+    if is_endless(result):
+        return
+    assert (result.status, result.output) == ("finished", made.expected)
+    leaves = [
+        event.node_id
+        for events in sittings
+        for event in events
+        if isinstance(event, NodeFinished)
+        and event.kind in ("tool", "llm")
+        and not event.is_restored
+    ]
+    assert len(leaves) == len(set(leaves))
 
 
 @limits
