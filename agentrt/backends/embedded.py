@@ -16,10 +16,10 @@ from agentrt.backends.embedded_engine import Engine, EngineSettings
 from agentrt.backends.embedded_prefixes import ENGINES_CHOICE, Place, PrefixSharing
 from agentrt.backends.embedded_saves import SaveArea, open_save_area
 from agentrt.backends.embedded_schema import constrainable
-from agentrt.backends.embedded_tool_calls import with_written_calls
 from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
 from agentrt.backends.server_kind import LLAMACPP
 from agentrt.backends.wire import response_format
+from agentrt.backends.written_calls import with_written_calls
 from agentrt.errors import BackendUnavailable, RequestRejected
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
 from agentrt.ir.schema import content_hash
@@ -127,7 +127,8 @@ class EmbeddedBackend:
         # What was computed for this request alone is no hit, though it came in two steps.
         usage = completion.usage
         cached = max(0, usage.cached_tokens - place.computed_tokens)
-        completion = with_written_calls(completion, request)
+        offered = {tool.name for tool in request.tools}
+        completion = with_written_calls(completion, offered, turn=len(request.messages))
         return replace(completion, model=self._model, usage=replace(usage, cached_tokens=cached))
 
     async def aclose(self) -> None:

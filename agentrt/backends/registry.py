@@ -51,7 +51,8 @@ def connect(
     kind, _, rest = url.partition(":")
     match kind:
         case "local":
-            return _embedded(rest, model, has_name=":" in url)
+            environ = os.environ if environ is None else environ
+            return _embedded(rest if ":" in url else None, model, environ)
         case "replay" if rest:
             from agentrt.backends.recording import ReplayBackend  # noqa: PLC0415  heavy
 
@@ -81,14 +82,17 @@ def api_key_for(host: str, *, is_secure: bool, environ: Mapping[str, str]) -> st
     return key or None
 
 
-def _embedded(name: str, model: str | None, *, has_name: bool) -> Backend:
-    from agentrt.backends.embedded import EmbeddedBackend  # noqa: PLC0415  heavy
+def _embedded(name: str | None, model: str | None, environ: Mapping[str, str]) -> Backend:
+    """`name` is None where the URL names no model; weights are where `AGENTRT_CACHE` says."""
+    from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings  # noqa: PLC0415  heavy
 
-    if has_name and not name:
+    if name == "":
         raise InputError(f"local: names no model. Backends are given as\n{URL_FORMS}")
     if name and model is not None and model != name:
         raise InputError(f"the backend says model {name!r} and the model option says {model!r}")
-    return EmbeddedBackend(name or model)
+    cache = environ.get("AGENTRT_CACHE")
+    settings = EmbeddedSettings(cache_dir=Path(cache) if cache else None)
+    return EmbeddedBackend(name or model, settings=settings)
 
 
 def _http(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentrt.backends.written_calls import with_written_calls
 from agentrt.errors import LimitExceeded, OutputError, RunError, SchemaError
 from agentrt.ir.request import Completion, Message, Usage
 from agentrt.ir.tool import ToolSpec
@@ -11,7 +12,6 @@ from agentrt.runtime.executable import AgentStep
 from agentrt.runtime.instance import AgentCall, AgentTurn, Instance, Scope
 from agentrt.runtime.llm_calls import first_messages
 from agentrt.runtime.regions import Broken, Done, Expand, Outcome
-from agentrt.runtime.spoken_calls import spoken_calls
 from agentrt.scheduler.progress import Child
 
 
@@ -51,7 +51,9 @@ class AgentRegion:
     def _answered(self, llm: Instance, completion: Completion) -> Outcome:
         self._usage += llm.usage
         self._instance.usage = self._usage
-        completion = self._with_ids(self._with_spoken_calls(completion))
+        completion = self._with_ids(
+            with_written_calls(completion, self._offered(), turn=self._turn)
+        )
         message = Message("assistant", completion.text, completion.tool_calls)
         self.transcript.append(message)
         if completion.tool_calls:
@@ -61,11 +63,9 @@ class AgentRegion:
         except SchemaError as error:
             return self._ask_again(completion.text, error)
 
-    def _with_spoken_calls(self, completion: Completion) -> Completion:
-        if completion.tool_calls or not self._step.tools:
-            return completion
-        calls = spoken_calls(completion.text, {tool.name for tool in self._step.tools})
-        return replace(completion, text="", tool_calls=calls) if calls else completion
+    def _offered(self) -> set[str]:
+        """The tools there are; a typed answer that is asked for again is asked for without."""
+        return set() if self._wrong_answers else {tool.name for tool in self._step.tools}
 
     def _with_ids(self, completion: Completion) -> Completion:
         """Some models give their calls no id, or one id to all: answers need one each."""

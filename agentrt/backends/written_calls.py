@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from agentrt.ir.request import Completion, Request, ToolCall
+from agentrt.ir.request import Completion, ToolCall
 
 _WRAPPED = re.compile(
     r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```(?:json|tool_call)?\s*\n(?P<fenced>.*?)```",
@@ -23,19 +23,20 @@ _JSON = json.JSONDecoder()
 _KEYS = {"name", "arguments"}
 
 
-def with_written_calls(completion: Completion, request: Request) -> Completion:
+def with_written_calls(
+    completion: Completion, offered: Collection[str], *, turn: int
+) -> Completion:
     """`completion` with the calls in its text as calls; the same one if there are none.
 
-    Only JSON objects of exactly a name and arguments count, only with the name of a tool that the
-    request offers, and only as all of the text, all of a code block or between tags.
+    Only JSON objects of exactly a name and arguments count, only with the name of a tool that is
+    `offered`, and only as all of the text, all of a code block or between tags. `turn` makes the
+    ids of the calls unique in the conversation.
     """
-    if not request.tools or completion.tool_calls:
+    if not offered or completion.tool_calls:
         return completion
-    offered = {tool.name for tool in request.tools}
     calls, text = _calls_in(completion.text, offered)
     if not calls:
         return completion
-    turn = len(request.messages)
     return replace(
         completion,
         text=text,

@@ -2,17 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.backends.embedded_tool_calls import with_written_calls
-from agentrt.ir.request import Completion, Message, Request, ToolCall
-from agentrt.ir.tool import ToolSpec
+from agentrt.backends.written_calls import with_written_calls
+from agentrt.ir.request import Completion, ToolCall
 
-REQUEST = Request(messages=(Message("user", "Look!"),), tools=(ToolSpec(name="look"),))
 CALL = '{"name": "look", "arguments": {"at": "it"}}'
 AS_CALLED = ToolCall(id="call_1_0", name="look", arguments='{"at": "it"}')
 
 
 def _read(text: str) -> Completion:
-    return with_written_calls(Completion(text=text), REQUEST)
+    return with_written_calls(Completion(text=text), {"look"}, turn=1)
 
 
 @pytest.mark.parametrize(
@@ -61,9 +59,9 @@ def test_what_is_no_call_stays_as_it_is(text: str) -> None:
 
 def test_a_request_without_tools_and_an_answer_with_calls_are_left_alone() -> None:
     answer = Completion(text=CALL)
-    assert with_written_calls(answer, Request(messages=REQUEST.messages)) is answer
+    assert with_written_calls(answer, (), turn=1) is answer
     called = Completion(text=CALL, tool_calls=(AS_CALLED,))
-    assert with_written_calls(called, REQUEST) is called
+    assert with_written_calls(called, {"look"}, turn=1) is called
 
 
 @given(st.text(alphabet='{}[]"`:,nameargutslookj<>_/\n '))
