@@ -106,6 +106,7 @@ class Executable:
     Attributes:
         steps: Every node but the inputs, in definition order.
         reads: For each step, the steps it waits for; maps it takes items from are left out.
+        input_ids: The `InputNode`s.
         input_reads: For each step, the `InputNode`s it reads.
         output: The value of the graph as a function of the values there are.
         output_reads: The steps the output reads, and the inputs it reads, each once.
@@ -114,7 +115,7 @@ class Executable:
     def __init__(self, graph: Graph, bindings: Bindings) -> None:
         self.graph = graph
         self.bindings = bindings
-        self._input_ids = {node.id for node in graph.inputs}
+        self.input_ids = {node.id for node in graph.inputs}
         self._map_ids = {node.id for node in graph.nodes if isinstance(node, MapNode)}
         self.steps: tuple[Step, ...] = tuple(
             self._compile(node) for node in graph.nodes if not isinstance(node, InputNode)
@@ -126,12 +127,12 @@ class Executable:
             read = graph.dependencies[node_id]
             from_items = self._read_only_by_item(step)
             self.reads[node_id] = tuple(
-                r for r in read if r not in self._input_ids and r not in from_items
+                r for r in read if r not in self.input_ids and r not in from_items
             )
-            self.input_reads[node_id] = tuple(r for r in read if r in self._input_ids)
+            self.input_reads[node_id] = tuple(r for r in read if r in self.input_ids)
         self.output = evaluator(graph.output)
-        self.output_steps = tuple(r for r in graph.output_uses if r not in self._input_ids)
-        self.output_inputs = tuple(r for r in graph.output_uses if r in self._input_ids)
+        self.output_steps = tuple(r for r in graph.output_uses if r not in self.input_ids)
+        self.output_inputs = tuple(r for r in graph.output_uses if r in self.input_ids)
 
     def _compile(self, node: Node) -> Step:
         bindings = self.bindings

@@ -57,7 +57,8 @@ def activate(
     executable: Executable, prefix: str, inputs: tuple[tuple[str, Evaluate], ...], outer: Values
 ) -> Scope:
     """A scope of a region's body, its inputs evaluated in the scope around it."""
-    wanted = executable.graph.by_id
+    # A step of this body may be called as an input that only the other body of the region has.
+    wanted = executable.input_ids
     return Scope(
         executable,
         prefix,
@@ -182,7 +183,7 @@ class LoopRegion:
     def _activate(self, body: Executable, name: str) -> Outcome:
         prefix = f"{self._instance.id}[{self._index}].{name}."
         scope = activate(body, prefix, self._step.inputs, self._outer.values)
-        if self._step.node.state in body.graph.by_id:
+        if self._step.node.state in body.input_ids:
             scope.values[self._step.node.state] = self._state
         self._current = scope
         return Expand(scope.instances(self._instance))
