@@ -22,7 +22,7 @@ import typer
 from agentrt.cli.app import app
 from agentrt.cli.parameters import parse_parameters
 from agentrt.cli.target import load_workflow
-from tests.docs.markdown_blocks import BLOCKS, ROOT, Block
+from tests.docs.markdown_blocks import BLOCKS, PAGES, ROOT, Block
 
 MAX_NOT_RUN = 3
 SHELLS = ("console", "sh", "bash")
@@ -76,6 +76,12 @@ def test_a_block_runs_or_says_why_not_and_few_do_not() -> None:
     assert len([b for b in PYTHON if b.reason_not_to_run]) <= MAX_NOT_RUN
 
 
+@pytest.mark.parametrize("page", PAGES, ids=place)
+def test_links_lead_to_files_and_headings(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not leads_somewhere(page, link)] == []
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=place)
 def test_python_compiles(block: Block) -> None:
     compile(block.code, block.place, "exec")
@@ -101,6 +107,18 @@ def test_commands_run(block: Block, tmp_path: Path) -> None:
     for command, *words in block.commands:
         assert command == "agentrt", f"only agentrt is run: {command}"
         run_in(tmp_path, [sys.executable, "-m", "agentrt", *words])
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (page.parent / name).resolve() if name else page
+    if not target.exists():
+        return False
+    if not anchor:
+        return True
+    headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return anchor in anchors
 
 
 def check_command(words: Sequence[str]) -> None:
