@@ -15,7 +15,6 @@ The same events give the same answers in the same order, which is the order of d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import Enum
 from typing import Literal, assert_never
 
@@ -97,7 +96,9 @@ class Progress:
         self._instances: dict[InstanceId, _Instance] = {}
         self._open_children = 0  # of the run itself
         self._is_stopping = False
-        self._story: list[ProgressEvent] = []
+        # Tuples of texts, not the events: the garbage collector stops looking at those, and a run
+        # of many thousands of nodes keeps one for each.
+        self._story: list[tuple[str, str]] = []
 
     def handle(self, event: ProgressEvent) -> list[ProgressAction]:
         """What to do now that `event` happened.
@@ -105,15 +106,20 @@ class Progress:
         Raises:
             InvariantError: the event cannot happen in this state; a bug in whoever sent it.
         """
-        self._story.append(event)
+        story = self._story
         match event:
             case Finished(instance_id):
+                story.append(("finished", instance_id))
                 return self._finish(instance_id)
             case Expanded(region, children):
+                story.append(("unrolled", region or ""))
+                story.extend([("added", child.instance_id) for child in children])
                 return self._expand(region, children)
             case Failed(instance_id):
+                story.append(("failed", instance_id))
                 return self._fail(instance_id)
             case Cancelled(region):
+                story.append(("cancelled", region or ""))
                 return self._cancel(region)
             case _:
                 assert_never(event)
@@ -152,7 +158,7 @@ class Progress:
             if instance.state is InstanceState.WAITING and instance.pending <= 0:
                 raise self._broken(f"{instance_id!r} waits for nothing", instance_id)
         if open_children[None] != self._open_children:
-            raise InvariantError("the run miscounts its open children", story=self._story)
+            raise InvariantError("the run miscounts its open children", story=self._told())
         for instance_id, instance in self._instances.items():
             if instance.state is not None and instance.open_children != open_children.get(
                 instance_id, 0
@@ -363,22 +369,12 @@ class Progress:
         return instance
 
     def _broken(self, message: str, instance_id: InstanceId) -> InvariantError:
-        return InvariantError(message, story=list(self._concerning(instance_id)))
+        return InvariantError(message, story=self._told(instance_id))
 
-    def _concerning(self, instance_id: InstanceId) -> Iterable[ProgressEvent]:
-        for event in self._story:
-            match event:
-                case Expanded(region, children):
-                    if region == instance_id or any(
-                        child.instance_id == instance_id for child in children
-                    ):
-                        yield Expanded(
-                            region, tuple(c for c in children if c.instance_id == instance_id)
-                        )
-                case Finished(subject) | Failed(subject):
-                    if subject == instance_id:
-                        yield event
-                case Cancelled():
-                    yield event
-                case _:
-                    assert_never(event)
+    def _told(self, instance_id: InstanceId | None = None) -> list[str]:
+        """The events so far, oldest first, a line each; of one instance if it is given."""
+        return [
+            f"{verb} {subject or 'the run'}"
+            for verb, subject in self._story
+            if instance_id in (None, subject) or verb == "cancelled"
+        ]

@@ -172,11 +172,18 @@ def test_what_cannot_happen_is_refused_with_its_story(
     assert len(story) == len(raised.value.story)
 
 
-def _as_told(event: ProgressEvent) -> ProgressEvent:
-    """A story leaves out the other children of an event."""
-    if isinstance(event, Expanded) and event.region is not None:
-        return Expanded(event.region, ())
-    return event
+def _as_told(event: ProgressEvent) -> str:
+    match event:
+        case Expanded(None, children):
+            return f"added {children[-1].instance_id}"
+        case Expanded(region, children):
+            return f"unrolled {region}"
+        case Finished(subject):
+            return f"finished {subject}"
+        case Failed(subject):
+            return f"failed {subject}"
+        case Cancelled(region):
+            return f"cancelled {region}"
 
 
 # 50,000: a walk by recursion would overflow the stack, one of quadratic cost take many minutes.
