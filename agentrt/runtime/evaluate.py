@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, TypeAlias, assert_never
 
 from agentrt.dsl.value_type import ValueType
@@ -26,11 +27,41 @@ Evaluate: TypeAlias = Callable[[Values], Any]
 _SCALARS = (str, int, float, bool, type(None))
 
 
+# The commonest cases are objects of one slot or two instead of closures, which are a function, cells
+# and a tuple each: of a graph with thousands of nodes, the garbage collector looks at every one.
+
+
+class _CheckedValue:
+    """A node's value, as a tool's parameter takes it."""
+
+    __slots__ = ("_node", "_type")
+
+    def __init__(self, node: NodeId, type_: ValueType[Any]) -> None:
+        self._node = node
+        self._type = type_
+
+    def __call__(self, values: Values) -> Any:
+        return self._type.check(values[self._node])
+
+
+class _OneArgument:
+    """The arguments of a tool that takes one."""
+
+    __slots__ = ("_evaluate", "_name")
+
+    def __init__(self, name: str, evaluate: Evaluate) -> None:
+        self._name = name
+        self._evaluate = evaluate
+
+    def __call__(self, values: Values) -> dict[str, Any]:
+        return {self._name: self._evaluate(values)}
+
+
 def evaluator(expression: Expression) -> Evaluate:
     """`expression` as a function; it raises what a projection raises (KeyError, IndexError, ...)."""
     match expression:
         case Use(node, ()):
-            return lambda values: values[node]
+            return itemgetter(node)
         case Use(node, path):
             return lambda values: project(values[node], path)
         case Const(value):
@@ -55,18 +86,19 @@ def argument_evaluator(expression: Expression, parameter: ValueType[Any]) -> Eva
     A `Use` may lead to JSON as well (a constant that passed through a map or a branch), and an int
     may become a float on the way; values that are what they should be pass unchanged.
     """
-    evaluate = evaluator(expression)
     match expression:
+        case Use(node, ()):
+            return _CheckedValue(node, parameter)
         case Const(value):
             constant = parameter.from_json(value)
             if isinstance(constant, _SCALARS):
                 return lambda _: constant
             return lambda _: parameter.from_json(value)
         case Items() | Fields() | Use():
-            check = parameter.check
-            return lambda values: check(evaluate(values))
+            evaluate = evaluator(expression)
+            return lambda values: parameter.check(evaluate(values))
         case Template():
-            return evaluate
+            return evaluator(expression)
         case _:
             assert_never(expression)
 
@@ -75,9 +107,10 @@ def arguments_evaluator(
     inputs: tuple[tuple[str, Expression], ...], parameters: Mapping[str, ValueType[Any]]
 ) -> Callable[[Values], dict[str, Any]]:
     """A tool's keyword arguments as a function of the values there are."""
+    if len(inputs) == 1:
+        ((name, value),) = inputs
+        return _OneArgument(name, argument_evaluator(value, parameters[name]))
     parts = [(name, argument_evaluator(value, parameters[name])) for name, value in inputs]
-    if not parts:
-        return lambda _: {}
     return lambda values: {name: part(values) for name, part in parts}
 
 

@@ -232,6 +232,7 @@ class Execution:
             return  # stopped meanwhile; its late answer changes nothing
         instance.status = "finished"
         instance.value = value
+        instance.task = None  # the result outlives it
         instance.finished_s = self._performer.now()
         scope = instance.scope
         if scope is not None:
@@ -244,6 +245,7 @@ class Execution:
         if instance.status != "open":
             return
         instance.status = "failed"
+        instance.task = None
         instance.finished_s = self._performer.now()
         known = _as_run_error(error, instance, self._journal.run_id)
         instance.error = str(known)
