@@ -17,7 +17,7 @@ from agentrt.ir.expression import Const, Expression, Items
 from agentrt.ir.node import MapNode
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 A = TypeVar("A")
 B = TypeVar("B")
@@ -28,7 +28,7 @@ C_contra = TypeVar("C_contra", contravariant=True)
 S_co = TypeVar("S_co", covariant=True)
 
 
-# Self-types of `.map`. Type checkers refuse `Traceable[[A], R]` for functions with named parameters;
+# Self-types of `.map`. Type checkers refuse `Traceable[[A], S]` for functions with named parameters;
 # a protocol that is called by position accepts them, and still knows the items' type.
 class _OfOne(Protocol[A_contra, S_co]):
     def __call__(self, a: A_contra, /) -> S_co: ...
@@ -46,7 +46,7 @@ class _OfMore(Protocol[A_contra, S_co]):
     def __call__(self, a: A_contra, /, *args: Any, **kwargs: Any) -> S_co: ...
 
 
-class Traceable(ABC, Generic[P, R]):
+class Traceable(ABC, Generic[P, R_co]):
     """A decorated function. Inside a workflow, calls are recorded and give symbolic values."""
 
     def __init__(self, signature: Signature) -> None:
@@ -58,7 +58,7 @@ class Traceable(ABC, Generic[P, R]):
 
     @property
     @abstractmethod
-    def result(self) -> ValueType[R]:
+    def result(self) -> ValueType[R_co]:
         """The type of what a call gives."""
 
     @abstractmethod
@@ -77,10 +77,10 @@ class Traceable(ABC, Generic[P, R]):
         """As `emit`, into a graph that holds nothing but this call."""
         return self.emit(tracer, arguments)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         tracer = tracer_for(self.name)
         arguments = self.signature.bind(args, kwargs, TraceError)
-        return cast("R", self.emit(tracer, arguments))
+        return cast("R_co", self.emit(tracer, arguments))
 
     @overload
     def map(self: _OfOne[A, S], items: list[A] | tuple[A, ...], /) -> list[S]: ...

@@ -182,7 +182,10 @@ class Tracer:
     def _captured(self, outer: Expression, ref: Ref) -> Expression:
         if self._captures is None:
             raise TraceError(_leak_message(ref, self))
-        key = outer if isinstance(outer, Use) else id(ref)
+        key: Any = outer if isinstance(outer, Use) else id(ref)
+        known = self._captures.by_key.get(key)
+        if known is not None and known[0] in self._ids and known[0] not in self._inputs:
+            key = (key, self)  # the region's other body gave it a name that a node has here
         if key not in self._captures.by_key:
             name = self._capture_name(outer)
             self._captures.taken.add(name)

@@ -22,7 +22,6 @@ from agentrt.ir.graph import Graph
 from agentrt.ir.schema import Json, canonical_json
 
 P = ParamSpec("P")
-R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -47,34 +46,34 @@ class Bound(Generic[R_co]):
         return {name: each.type.to_json(given[name]) for name, each in parameters.items()}
 
 
-class Workflow(Traceable[P, R]):
+class Workflow(Traceable[P, R_co]):
     """A workflow. Calling it inside another one makes its nodes part of that one's graph."""
 
-    def __init__(self, function: Callable[P, R], signature: Signature) -> None:
+    def __init__(self, function: Callable[P, R_co], signature: Signature) -> None:
         super().__init__(signature)
         self.function = function
-        self._result: ValueType[R] = value_type(signature.result)
+        self._result: ValueType[R_co] = value_type(signature.result)
         self._traced: dict[str, Traced] = {}
 
     @property
-    def result(self) -> ValueType[R]:
+    def result(self) -> ValueType[R_co]:
         return self._result
 
-    def options(self, *, name: str) -> Workflow[P, R]:
+    def options(self, *, name: str) -> Workflow[P, R_co]:
         """A copy under another name."""
         return Workflow(self.function, replace(self.signature, name=checked_name(name)))
 
     def is_same(self, other: Any) -> bool:
         return isinstance(other, Workflow) and other.function is self.function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         if current_tracer() is None:
             raise DefinitionError(
                 f"{self.name} is a workflow: use agentrt.run({self.name}, ...) to run it"
             )
         return super().__call__(*args, **kwargs)
 
-    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R]:
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> Bound[R_co]:
         """The workflow with its input, checked.
 
         Raises:
@@ -83,7 +82,7 @@ class Workflow(Traceable[P, R]):
         """
         return self._bound(self.signature.bind(args, kwargs, InputError), ValueType[Any].check)
 
-    def bind_json(self, data: Mapping[str, Json]) -> Bound[R]:
+    def bind_json(self, data: Mapping[str, Json]) -> Bound[R_co]:
         """As `bind`, from JSON data: of the command line, or of a stored run.
 
         Raises:
@@ -94,7 +93,7 @@ class Workflow(Traceable[P, R]):
 
     def _bound(
         self, given: Mapping[str, Any], read: Callable[[ValueType[Any], Any], Any]
-    ) -> Bound[R]:
+    ) -> Bound[R_co]:
         values: dict[str, Any] = {}
         for name, parameter in self.signature.parameters.items():
             try:
@@ -229,8 +228,8 @@ class Workflow(Traceable[P, R]):
 
 
 def make_workflow(
-    function: Callable[P, R], static: tuple[str, ...], name: str | None
-) -> Workflow[P, R]:
+    function: Callable[P, R_co], static: tuple[str, ...], name: str | None
+) -> Workflow[P, R_co]:
     """What `@workflow` does.
 
     Raises:
