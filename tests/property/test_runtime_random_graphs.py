@@ -111,6 +111,24 @@ def perform(body: Body, inputs: list[Any], language: Language) -> list[Any]:
     return values
 
 
+def uses_second(body: Body) -> bool:
+    """Whether the second number makes a difference; a branch waits for it only then."""
+    needed = {body.output}
+    for place, op in reversed(list(enumerate(body.ops, start=2))):
+        if op.kind != "pair" or place in needed:  # a list that nobody reads is no node
+            needed.update(used(op))
+    return 1 in needed
+
+
+def used(op: Op) -> tuple[int, ...]:
+    """What `op` waits for."""
+    if op.kind in ("ask", "act", "loop", "spread", "map_ask"):
+        return op.reads[:1]
+    if op.kind == "branch" and not any(map(uses_second, op.bodies)):
+        return op.reads[:1]
+    return op.reads
+
+
 # -- one thing after the other ---------------------------------------------------------------
 
 
@@ -167,10 +185,11 @@ class OneByOne:
             case "act":
                 return self.act(left, op.tag)
             case "branch":
-                if isinstance(left, BrokenValue) or isinstance(right, BrokenValue):
+                if isinstance(left, BrokenValue):
                     return BROKEN
-                body = op.bodies[left % 2]
-                return self.output(body, left, right)
+                if isinstance(right, BrokenValue) and any(map(uses_second, op.bodies)):
+                    return BROKEN
+                return self.output(op.bodies[left % 2], left, right)
             case "loop":
                 return self.loop(left, op.tag)
             case _:

@@ -71,18 +71,6 @@ async def is_odd_or_fails(number: int) -> int:
         return number
 
 
-@tool(effects="read", retries=0)
-async def fails_after_all(number: float) -> float:
-    if number > 5:
-        raise ValueError("too large after all")
-    return number
-
-
-@tool(effects="none")
-async def is_small(number: float) -> bool:
-    return number < 5
-
-
 @tool(effects="none")
 async def plus(left: float, right: float) -> float:
     return left + right
@@ -270,18 +258,6 @@ def test_collecting_goes_on_with_independent_branches_and_loops() -> None:
         "loop_2",
         "loop_2[0].step.fails_after",
     ]
-
-
-def test_a_step_called_as_a_value_of_the_other_side_of_its_branch_may_fail() -> None:
-    @workflow
-    def sided() -> list[float]:
-        outside = fails_after_all(after(1.0))
-        return [branch(is_small(outside), lambda: fails_after_all(7.0), lambda: plus(outside, 1.0))]
-
-    result = result_of(sided.bind(), on_error="collect")
-    assert statuses(result)["branch.then.fails_after_all"] == "failed"
-    assert (result.status, statuses(result)["branch"]) == ("partial", "failed")
-    assert result.output == [None]
 
 
 def test_a_loop_that_never_ends_is_a_limit_exceeded() -> None:
