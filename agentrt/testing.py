@@ -1,5 +1,7 @@
 """Public stand-ins, for testing agents without a model and without waiting.
 
+A test of an agent, say:
+
     from agentrt.testing import ScriptedBackend, VirtualClock
 
     def test_the_answer_quotes_the_passage() -> None:
