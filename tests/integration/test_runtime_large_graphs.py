@@ -15,7 +15,7 @@ from agentrt.ir.request import Completion, Request, ToolCall
 from agentrt.runtime import RunResult, Runtime
 from agentrt.store.memory import MemoryStore
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)
 
 
 @tool(effects="none", retries=0)

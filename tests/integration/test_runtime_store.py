@@ -18,9 +18,9 @@ from agentrt.ir.event import Event, NodeFinished, RunFinished, RunStarted
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Completion, Request, ToolCall
 from agentrt.runtime import Run, RunResult, Runtime
-from agentrt.store.base import Record, RunStore
-from agentrt.store.memory import MemoryStore
+from agentrt.store.base import RunStore
 from agentrt.store.open import open_store
+from tests.integration.crash.failing_store import FailingStore
 
 _done: Counter[str] = Counter()
 _broken: set[str] = set()
@@ -489,27 +489,6 @@ async def test_of_ten_resumers_at_once_one_gets_the_run(store: RunStore) -> None
 
 
 # -- stores that fail ------------------------------------------------------------------------
-
-
-class FailingStore(MemoryStore):
-    """Takes so many records, then no more, as a disk that is full."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-
-    def write(self, record: Record) -> None:
-        if self.room <= 0:
-            raise StoreError("The disk is full. Make room.")
-        self.room -= 1
-        super().write(record)
-
-    def flushed(self) -> asyncio.Future[None]:
-        if self.room > 0:
-            return super().flushed()
-        failed = asyncio.get_running_loop().create_future()
-        failed.set_exception(StoreError("The disk is full. Make room."))
-        return failed
 
 
 @workflow

@@ -18,12 +18,14 @@ from agentrt.backends.scripted import ScriptedBackend
 from agentrt.clock import VirtualClock
 from agentrt.dsl.control import branch, loop
 from agentrt.dsl.decorators import agent, llm, tool, workflow
+from agentrt.errors import StoreError
 from agentrt.ir.event import Event, NodeFinished, NodeStarted
 from agentrt.ir.node import MapNode
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Completion, Request, ToolCall
 from agentrt.runtime import RunResult, Runtime
 from agentrt.store.memory import MemoryStore
+from tests.integration.crash.failing_store import FailingStore
 
 # -- programs: data that both can run --------------------------------------------------------
 
@@ -627,6 +629,33 @@ def test_a_run_resumed_after_any_moment_gives_the_same_and_repeats_nothing(
         and not event.is_restored
     ]
     assert len(leaves) == len(set(leaves))
+
+
+@limits
+@given(draw=programs, room=st.integers(1, 60))
+def test_a_store_that_fails_at_any_record_takes_no_result_and_no_promise_with_it(
+    draw: random.Random, room: int
+) -> None:
+    made = setting(draw, never)
+    store = FailingStore(room)
+    events: list[Event] = []
+    clock = VirtualClock()
+
+    async def main() -> tuple[RunResult[Any], set[str]]:
+        async with Runtime(
+            made.backend, clock=clock, store=store, on_event=events.append
+        ) as runtime:
+            result = await runtime.start(made.call, run_id="r1").wait()
+        kept = (await store.load("r1")).nodes
+        return result, {node.node_id for node in kept if node.status == "finished"}
+
+    result, kept = clock.run(main())
+    assert {event.node_id for event in events if isinstance(event, NodeFinished)} <= kept
+    if result.status == "finished":
+        assert result.output == made.expected
+    elif not is_endless(result):  # a call that writes could not be recorded, and was not made
+        assert isinstance(result.error, StoreError)
+        assert str(result.store_error) == str(result.error)
 
 
 @limits
