@@ -104,7 +104,10 @@ class Threads:
             except RuntimeError:  # the loop has been closed: nobody waits for this any more
                 return
 
-        threading.Thread(target=work, daemon=True, name="agentrt-tool").start()
+        try:
+            threading.Thread(target=work, daemon=True, name="agentrt-tool").start()
+        except RuntimeError as error:  # the machine has no thread left: the slot must not be lost
+            settle(None, error)
         return future
 
     async def _outlast(self, future: asyncio.Future[Any], name: str) -> None:

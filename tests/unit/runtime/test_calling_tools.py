@@ -334,6 +334,32 @@ async def test_a_cancelled_run_waits_for_its_threads() -> None:
         assert is_over.is_set()
 
 
+def test_a_machine_without_a_thread_left_fails_the_call_and_no_later_one() -> None:
+    @tool(effects="none", retries=0)
+    def work() -> str:
+        return "done"
+
+    @workflow
+    def once() -> str:
+        return work()
+
+    clock = VirtualClock()
+
+    async def main() -> tuple[RunResult[str], RunResult[str]]:
+        async with Runtime(ScriptedBackend(), clock=clock, max_threads=1) as runtime:
+            usual = threading.stack_size(1 << 46)  # more than there is: no thread can start
+            try:
+                failed = await runtime.start(once.bind()).wait()
+            finally:
+                threading.stack_size(usual)
+            return failed, await runtime.start(once.bind()).wait()
+
+    failed, later = clock.run(main())
+    assert "can't start new thread" in str(failed.error)
+    assert later.output == "done"
+    assert not clock.is_held
+
+
 # -- limits ----------------------------------------------------------------------------------
 
 
