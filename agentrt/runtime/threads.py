@@ -77,18 +77,6 @@ class Threads:
         if self._held is not None:
             self._held.hold()
 
-        def settle(value: Any, error: BaseException | None) -> None:
-            self._slots.release()
-            if self._held is not None:
-                self._held.release()
-            if future.cancelled():
-                return
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-                future.exception()  # read: an abandoned call's error is nobody's surprise
-
         def work() -> None:
             value: Any = None
             failure: BaseException | None = None
@@ -100,15 +88,27 @@ class Threads:
             except BaseException as error:  # noqa: BLE001  whatever it is, the caller gets it
                 failure = error
             try:
-                loop.call_soon_threadsafe(settle, value, failure)
+                loop.call_soon_threadsafe(self._settle, future, value, failure)
             except RuntimeError:  # the loop has been closed: nobody waits for this any more
                 return
 
         try:
             threading.Thread(target=work, daemon=True, name="agentrt-tool").start()
         except RuntimeError as error:  # the machine has no thread left: the slot must not be lost
-            settle(None, error)
+            self._settle(future, None, error)
         return future
+
+    def _settle(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+        self._slots.release()
+        if self._held is not None:
+            self._held.release()
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+            future.exception()  # read: an abandoned call's error is nobody's surprise
 
     async def _outlast(self, future: asyncio.Future[Any], name: str) -> None:
         """Wait for a thread to return, however often we are cancelled meanwhile."""
