@@ -39,7 +39,7 @@ def models_dir(cache_dir: Path | None = None) -> Path:
         # Here, not at the top: `import agentrt` should not pay for it.
         import platformdirs  # noqa: PLC0415
 
-        cache_dir = platformdirs.user_cache_path("agentrt", appauthor=False)
+        cache_dir = platformdirs.user_cache_path("agentrt")
     return cache_dir / "models"
 
 
