@@ -118,7 +118,7 @@ CATALOGUE: tuple[ModelEntry, ...] = (
     ModelEntry(
         name="qwen2.5-coder-7b",
         file="Qwen2.5-Coder-7B-Instruct.Q4_K_M.gguf",
-        size_bytes=4_683_074_240,
+        size_bytes=4_700_000_000,
         licence="Apache-2.0",
         summary="writes and repairs programs; wants 8 GB of memory or a GPU",
         sources=(
