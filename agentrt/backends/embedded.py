@@ -1,4 +1,4 @@
-"""A model inside this process: llama.cpp, with nothing to install or start beside it."""
+"""A model on this machine: llama.cpp in a process of its own, started and ended with the backend."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class EmbeddedSettings:
 
 
 class EmbeddedBackend:
-    """llama.cpp in this process, loaded at the first use and gone after `aclose`.
+    """llama.cpp, loaded at the first use and gone after `aclose`.
 
     Answers are those of any other backend, with these differences: a request that names another
     model is refused; a JSON schema that the engine cannot turn into a grammar does not constrain the
@@ -139,13 +139,15 @@ class EmbeddedBackend:
             return
         for scope in self._in_flight:
             scope.reschedule(0.0)
-        # The engine ends only when nothing is being decoded for anybody: wait for all to be out.
-        for _ in range(self._settings.slots):
+        for _ in range(self._settings.slots):  # until all of them are out
             await self._slots.acquire()
         try:
             running = await loading
         except Exception:  # noqa: BLE001  it was never loaded; who asked for it was told why
             return
+        await self._end(running)
+
+    async def _end(self, running: _Running) -> None:
         await running.http.aclose()
         await asyncio.to_thread(running.engine.close)
         running.saves.close()
@@ -206,6 +208,10 @@ class EmbeddedBackend:
         if self._stop.is_set():
             raise self._closed()
         loading = self._loading
+        if loading is not None and _is_dead(loading):
+            self._loading = None  # its process is gone: requests under way have failed, start anew
+            await self._end(loading.result())
+            return await self._running()
         if loading is None:
             loading = self._loading = asyncio.create_task(self._load())
             loading.add_done_callback(_look_at)
@@ -284,6 +290,13 @@ class _Running:
     http: OpenAIBackend
     saves: SaveArea
     sharing: PrefixSharing
+
+
+def _is_dead(loading: asyncio.Task[_Running]) -> bool:
+    """Whether an engine that was loaded has ended by itself."""
+    if not loading.done() or loading.cancelled() or loading.exception() is not None:
+        return False
+    return not loading.result().engine.is_alive
 
 
 def _look_at(loading: asyncio.Task[_Running]) -> None:

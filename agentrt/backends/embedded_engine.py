@@ -1,19 +1,24 @@
-"""llama.cpp inside this process: loading it, and letting go of it. Blocking; for a thread."""
+"""llama.cpp in a process beside this one: starting it, and ending it. Blocking; for a thread."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
+import importlib.util
+import json
 import os
 import secrets
+import subprocess
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from agentrt.errors import BackendUnavailable, ModelUnavailable
+from agentrt.errors import BackendUnavailable, InvariantError, ModelUnavailable
 
-_SILENT = -1
+_GRACE_S = 2.0
+# Its threads wait for one another some hundred times a token. By default they do so spinning, which
+# on a machine with other work costs a scheduler's time slice each time: measured on two busy cores,
+# 1 to 3 tokens a second instead of 16 to 23.
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 # The engine looks up from its work between batches: for new requests, for cancelled ones, and to
 # give sequences that decode their turn beside one that is in prefill. docs/embedded.md has figures.
@@ -47,36 +52,83 @@ class EngineSettings:
 class Engine:
     """A running engine: `url` answers until `close`. The key keeps other users of the machine out.
 
+    llama.cpp runs in a process of its own: ended in the middle of decoding it can hang, and what
+    makes it abort (a grammar, a damaged file) must not take the caller along.
+
     Raises:
         BackendUnavailable: xllamacpp is not installed.
         ModelUnavailable: llama.cpp cannot load the file.
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        try:
-            xllamacpp = _import_engine()
-        except ImportError as error:
+        if importlib.util.find_spec("xllamacpp") is None:
             raise BackendUnavailable(
                 "the embedded engine is not installed: pip install 'agentrt[local]'",
                 retryable=False,
-            ) from error
+            )
         self.api_key = secrets.token_urlsafe(32)
         self.version = importlib.metadata.version("xllamacpp")
-        params = _params(xllamacpp.CommonParams(), settings, self.api_key)
+        self._process = subprocess.Popen(  # noqa: S603  our own file, by our own interpreter
+            [sys.executable, str(Path(__file__).with_name("embedded_child.py"))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={_WAIT_POLICY: "passive"} | dict(os.environ),
+            start_new_session=True,  # Ctrl-C is for the program, which then closes the engine
+        )
         try:
-            self._server: Any = xllamacpp.Server(params)
-        except (RuntimeError, ValueError) as error:
-            raise ModelUnavailable(
-                f"llama.cpp cannot load {settings.model}: the file is damaged or of a kind it does"
-                f" not know, or {settings.slots} x {settings.context_tokens} tokens do not fit into"
-                f" memory ({error})"
-            ) from error
-        self.url: str = self._server.listening_address
+            self.url = self._load(settings)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process is still there; requests fail once it is not."""
+        return self._process.poll() is None
 
     def close(self) -> None:
-        """Stop decoding, end its threads, free its memory. Idempotent."""
-        # The server has no method for it: letting go of the last reference stops and joins it.
-        self._server = None
+        """End the process, whatever it is doing. Idempotent."""
+        process = self._process
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()  # the end of its input is its end
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _load(self, settings: EngineSettings) -> str:
+        """Where it listens."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise InvariantError("the engine's process has no pipes")
+        asked = asdict(settings) | {
+            "model": str(settings.model),
+            "threads": settings.threads or default_threads(),
+            "batch_tokens": _BATCH_TOKENS,
+            "api_key": self.api_key,
+        }
+        try:
+            stdin.write(json.dumps(asked).encode() + b"\n")
+            stdin.flush()
+            answer: dict[str, str] = json.loads(stdout.readline() or b"{}")
+        except (OSError, ValueError):
+            answer = {}
+        if "url" in answer:
+            return answer["url"]
+        why = answer.get("error") or "its process ended"
+        raise ModelUnavailable(
+            f"llama.cpp cannot load {settings.model}: the file is damaged or of a kind it does"
+            f" not know, or {settings.slots} x {settings.context_tokens} tokens do not fit into"
+            f" memory ({why})"
+        )
 
 
 def default_threads() -> int:
@@ -89,43 +141,6 @@ def default_threads() -> int:
     cores = len({_siblings(cpu) for cpu in cpus})
     quota = _quota_cpus()
     return max(1, cores if quota is None else min(cores, round(quota)))
-
-
-def _import_engine() -> Any:
-    """Late, since it is an extra, and native code that only this backend needs; and once a process.
-
-    Its threads wait for one another some hundred times a token. By default they do so spinning,
-    which on a machine with other work costs a scheduler's time slice each time: measured on two busy
-    cores, 1 to 3 tokens a second instead of 16 to 23. OpenMP reads how to wait when it is loaded.
-    """
-    is_ours = _WAIT_POLICY not in os.environ and "xllamacpp" not in sys.modules
-    if is_ours:
-        os.environ[_WAIT_POLICY] = "passive"
-    try:
-        return importlib.import_module("xllamacpp")
-    finally:
-        if is_ours:
-            del os.environ[_WAIT_POLICY]
-
-
-def _params(params: Any, settings: EngineSettings, api_key: str) -> Any:
-    params.model.path = str(settings.model)
-    params.n_parallel = settings.slots
-    params.n_ctx = settings.slots * settings.context_tokens
-    params.n_batch = params.n_ubatch = _BATCH_TOKENS
-    params.kv_unified = False
-    params.cache_ram_mib = settings.cache_ram_mib
-    params.slot_save_path = settings.save_folder
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = (
-        settings.threads or default_threads()
-    )
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.api_keys = [api_key]
-    # The web pages it can serve, and its own log, have no place in somebody's program.
-    params.ui = False
-    params.verbosity = _SILENT
-    return params
 
 
 def _siblings(cpu: int) -> str:

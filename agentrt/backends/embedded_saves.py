@@ -47,15 +47,14 @@ _DESCRIPTORS = "/proc/self/fd/"
 
 
 class MemoryFiles:
-    """Memory that only this process can reach, and that goes with it however it ends.
+    """Memory that only this user's processes can reach, and that goes with this one.
 
     The engine opens a descriptor by its number. So a number must never be free for another file
     while a write to it may still be on its way: whoever is not certain does not `remove` it.
     """
 
-    folder = _DESCRIPTORS
-
     def __init__(self) -> None:
+        self.folder = f"/proc/{os.getpid()}/fd/"  # for the engine, which is another process
         self._open: set[int] = set()
 
     def create(self) -> str:

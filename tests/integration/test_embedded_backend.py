@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from agentrt.backends import models
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.backends.embedded_engine import Engine, EngineSettings, default_threads
 from agentrt.errors import (
+    BackendError,
     BackendUnavailable,
     ContextOverflow,
     ModelUnavailable,
@@ -158,10 +161,8 @@ async def test_a_cancelled_request_makes_way_for_the_next() -> None:
     await backend.aclose()
 
 
-async def test_closing_breaks_off_what_is_under_way_and_leaves_no_thread() -> None:
-    process = psutil.Process()
-    threads: list[int] = []
-    for _ in range(2):
+async def test_closing_breaks_off_what_is_under_way_and_leaves_no_process() -> None:
+    for _ in range(5):
         backend = EmbeddedBackend(settings=ONE_SLOT)
         await backend.capabilities()
         story = _ask("Tell a long story.", max_tokens=900)
@@ -174,9 +175,45 @@ async def test_closing_breaks_off_what_is_under_way_and_leaves_no_thread() -> No
                 await request
         with pytest.raises(BackendUnavailable, match="was closed"):
             await backend.complete(story)
-        threads.append(process.num_threads())
-    # The first load leaves OpenMP's pool behind, which the next one takes over.
-    assert threads[1] <= threads[0]
+        assert _engines() == []
+
+
+async def test_an_engine_that_dies_fails_its_requests_and_is_started_anew() -> None:
+    backend = EmbeddedBackend(settings=ONE_SLOT)
+    await backend.capabilities()
+    story = asyncio.create_task(backend.complete(_ask("Tell a long story.", max_tokens=900)))
+    await asyncio.sleep(0.1)
+    (engine,) = _engines()
+    engine.kill()
+    await asyncio.to_thread(engine.wait)
+    with pytest.raises(BackendError) as raised:
+        await story
+    assert raised.value.retryable
+    assert (await backend.complete(_ask("Say hi."))).usage.completion_tokens == 8
+    await backend.aclose()
+    assert _engines() == []
+
+
+def test_the_engine_goes_with_the_process_that_started_it() -> None:
+    done = subprocess.run(  # noqa: S603  our own words
+        [sys.executable, "-c", KILLED], capture_output=True, check=False, timeout=60
+    )
+    assert done.returncode == -signal.SIGKILL
+    engine = int(done.stdout)
+    for _ in range(100):
+        if not psutil.pid_exists(engine):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the engine's process {engine} outlives the one that started it")
+
+
+def _engines() -> list[psutil.Process]:
+    """The engines this process has started."""
+    return [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if any("embedded_child" in word for word in child.cmdline())
+    ]
 
 
 async def test_a_backend_never_used_closes_and_stays_closed() -> None:
@@ -209,7 +246,8 @@ async def test_a_damaged_model_is_reported_and_mended_at_the_next_call(tmp_path:
 def test_it_listens_on_this_machine_only_and_for_those_with_the_key() -> None:
     engine = Engine(EngineSettings(model=models.pull("smollm2-135m"), slots=1, context_tokens=256))
     assert engine.url.startswith("http://127.0.0.1:")
-    ports = [c.laddr for c in psutil.Process().net_connections("inet") if c.status == "LISTEN"]
+    process = psutil.Process(engine.process_id)
+    ports = [c.laddr for c in process.net_connections("inet") if c.status == "LISTEN"]
     assert {address.ip for address in ports} == {"127.0.0.1"}
     assert httpx2.get(f"{engine.url}/v1/models", trust_env=False).status_code == 401
     engine.close()
@@ -232,6 +270,20 @@ async def main():
         Request(messages=(Message("user", "Hi"),), options=LLMOptions(max_tokens=2))
     )
     await backend.aclose()
+
+asyncio.run(main())
+"""
+
+
+KILLED = """
+import asyncio, os, signal
+import psutil
+from agentrt.backends.embedded import EmbeddedBackend
+
+async def main():
+    await EmbeddedBackend().capabilities()
+    print(psutil.Process().children()[0].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
 """

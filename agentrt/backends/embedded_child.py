@@ -1,0 +1,58 @@
+"""The process that llama.cpp runs in: started by `embedded_engine`, as a file, by itself.
+
+It reads one line of JSON from standard input (what to load), writes one line of JSON to standard
+output (where it listens, or what went wrong), and lives until standard input ends: so it goes with
+the process that started it, however that one ends. It imports nothing of agentrt.
+"""
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+_SILENT = -1
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    reply = os.fdopen(os.dup(1), "w")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # the engine prints, and nobody here reads it
+    os.dup2(nowhere, 2)
+    asked: dict[str, Any] = json.loads(sys.stdin.readline())
+    try:
+        server = _serve(asked)
+        answer: dict[str, str] = {"url": server.listening_address}
+    except (RuntimeError, ValueError, ImportError) as error:
+        answer = {"error": str(error)}
+    reply.write(json.dumps(answer) + "\n")
+    reply.close()
+    if "url" in answer:
+        sys.stdin.read()
+    # Letting go of the server would wait for what it is decoding, sometimes for ever.
+    os._exit(0)
+
+
+def _serve(asked: dict[str, Any]) -> Any:
+    engine: Any = importlib.import_module("xllamacpp")  # an extra; native, and without types
+    params = engine.CommonParams()
+    params.model.path = asked["model"]
+    params.n_parallel = asked["slots"]
+    params.n_ctx = asked["slots"] * asked["context_tokens"]
+    params.n_batch = params.n_ubatch = asked["batch_tokens"]
+    params.kv_unified = False
+    params.cache_ram_mib = asked["cache_ram_mib"]
+    params.slot_save_path = asked["save_folder"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = asked["threads"]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [asked["api_key"]]
+    # The web pages it can serve, and its own log, have no place in somebody's program.
+    params.ui = False
+    params.verbosity = _SILENT
+    return engine.Server(params)
+
+
+if __name__ == "__main__":
+    main()
