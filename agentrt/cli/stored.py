@@ -119,14 +119,14 @@ async def _list(where: Place, limit: int) -> list[RunSummary]:
         await store.aclose()
 
 
-_HEADINGS = ("run".ljust(16), "workflow".ljust(20), "status".ljust(9), "started".ljust(16))
+_HEADINGS = ("run".ljust(16), "workflow".ljust(20), "status".ljust(11), "started".ljust(16))
 
 
 def _summary_line(summary: RunSummary) -> str:
     cells = (
         summary.run_id.ljust(16),
         summary.workflow.ljust(20),
-        summary.status.ljust(9),
+        ("interrupted" if summary.is_interrupted else summary.status).ljust(11),
         _when(summary.created_at).ljust(16),
         f"{summary.duration_s:8.1f} s",
         f"{summary.node_count:5} nodes",
@@ -140,6 +140,7 @@ def _summary_json(summary: RunSummary) -> dict[str, Any]:
         "run_id": summary.run_id,
         "workflow": summary.workflow,
         "status": summary.status,
+        "is_interrupted": summary.is_interrupted,
         "created_at": summary.created_at,
         "duration_s": summary.duration_s,
         "node_count": summary.node_count,

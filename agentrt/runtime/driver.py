@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from agentrt.clock import Clock
 from agentrt.dsl.workflow import Bound
-from agentrt.errors import AgentRTError, InvariantError, StoreError
+from agentrt.errors import AgentRTError, InputError, InvariantError, StoreError
 from agentrt.ir.event import RunFinished, RunStarted
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.execution import Ending, Execution
@@ -30,6 +30,7 @@ class Sitting:
     """One go at a run: the first, or a resumed one.
 
     Attributes:
+        is_named: The run's id was chosen by the caller, so it may be taken already.
         stored: What is kept of earlier sittings.
     """
 
@@ -39,6 +40,7 @@ class Sitting:
     executable: Executable
     on_error: Literal["fail", "collect"]
     deadline_s: float | None
+    is_named: bool = False
     stored: StoredRun | None = None
     restored: Restored | None = None
 
@@ -110,6 +112,8 @@ class Driver:
             InvariantError: a bug in agentrt.
         """
         sitting, journal, execution = prepared.sitting, prepared.journal, prepared.execution
+        if sitting.is_named and await self._is_known(sitting.run_id):
+            return _refused(sitting.run_id)
         performer = prepared.performer
         record = self._record(sitting)
         workflow = sitting.call.workflow.name
@@ -178,6 +182,14 @@ class Driver:
             program=self._arrivals,
         )
 
+    async def _is_known(self, run_id: str) -> bool:
+        if self._store is None:
+            return False
+        try:
+            return (await self._store.load(run_id)).run.run_id == run_id
+        except StoreError:
+            return False  # there is none; if the store itself is broken, writing will say so
+
     def _record(self, sitting: Sitting) -> RunRecord:
         if sitting.stored is not None:
             return replace(sitting.stored.run, status="running", error=None)
@@ -227,6 +239,19 @@ class Driver:
 def new_owner() -> str:
     """Tells two claims of one process apart."""
     return uuid.uuid4().hex
+
+
+def _refused(run_id: str) -> RunResult[Any]:
+    """What comes of a run whose id is taken: nothing has run, and the other run is untouched."""
+    return RunResult(
+        run_id=run_id,
+        status="failed",
+        output=None,
+        error=InputError(f"there is a run {run_id!r} already: choose another id, or resume it"),
+        errors={},
+        duration_s=0.0,
+        instances=(),
+    )
 
 
 def _elapsed_s(stored: StoredRun) -> float:

@@ -250,7 +250,8 @@ class Runtime:
                 )
             sitting = self._sitting(call, run_id=record.run_id, target=record.target)
             restored = Restored(stored, in_flight)
-            return self._start(replace(sitting, stored=stored, restored=restored))
+            sitting = replace(sitting, is_named=False, stored=stored, restored=restored)
+            return self._start(sitting)
 
     def program(self, name: str) -> Program:
         """A program in free Python: `async with runtime.program("triage") as program: ...`."""
@@ -284,6 +285,7 @@ class Runtime:
             target=target,
             call=call,
             executable=self._executable(call.traced),
+            is_named=run_id is not None,
             on_error=self._on_error,
             deadline_s=self._deadline_s,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from agentrt.ir.event import NodeKind, RunStatus
 from agentrt.ir.request import Usage
@@ -113,7 +113,12 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSummary:
-    """A line of `agentrt runs`."""
+    """A line of `agentrt runs`.
+
+    Attributes:
+        is_interrupted: The run is `running` by its record, but the process that ran it is gone: it
+            was killed, and can be resumed.
+    """
 
     run_id: str
     workflow: str
@@ -123,7 +128,7 @@ class RunSummary:
     node_count: int
     usage: Usage = field(default_factory=Usage)
     error: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+    is_interrupted: bool = False
 
 
 class RunStore(Protocol):

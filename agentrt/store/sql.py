@@ -87,7 +87,9 @@ class SQLStore:
 
     async def list_runs(self, *, limit: int = 20, workflow: str | None = None) -> list[RunSummary]:
         return await self._writer.call(
-            lambda: self._database.read(lambda c: _list_runs(c, max(limit, 0), workflow))
+            lambda: self._database.read(
+                lambda c: _list_runs(self._database, c, max(limit, 0), workflow)
+            )
         )
 
     async def claim(self, run_id: str, owner: str) -> None:
@@ -197,7 +199,22 @@ def _load(connection: sa.Connection, run_id: str) -> StoredRun:
     )
 
 
-def _list_runs(connection: sa.Connection, limit: int, workflow: str | None) -> list[RunSummary]:
+def _is_interrupted(
+    database: SQLDatabase, connection: sa.Connection, status: str, holder: str | None
+) -> bool:
+    """Whether a run that is `running` by its record has nobody to run it."""
+    if status != "running" or holder == database.process_id:
+        return False
+    process = None if holder is None else database.identity(connection, holder)
+    if process is None or holder is None:
+        return True
+    alive = is_alive(process)
+    return database.silence_s(connection, holder) > LEASE_S if alive is None else not alive
+
+
+def _list_runs(
+    database: SQLDatabase, connection: sa.Connection, limit: int, workflow: str | None
+) -> list[RunSummary]:
     newest = sa.select(runs).order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
     if workflow is not None:
         newest = newest.where(runs.c.workflow == encode_text(workflow))
@@ -213,6 +230,7 @@ def _list_runs(connection: sa.Connection, limit: int, workflow: str | None) -> l
         run.c.created_at,
         run.c.duration_s,
         run.c.error,
+        run.c.claimed_by,
     )
     rows: Sequence[Any] = connection.execute(
         sa.select(*shown, sa.func.count(nodes.c.position), *tokens)
@@ -228,8 +246,9 @@ def _list_runs(connection: sa.Connection, limit: int, workflow: str | None) -> l
             created_at=row[3],
             duration_s=row[4],
             error=read_optional_text(row[5]),
-            node_count=row[6],
-            usage=Usage(int(row[7]), int(row[8]), int(row[9])),
+            is_interrupted=_is_interrupted(database, connection, row[2], row[6]),
+            node_count=row[7],
+            usage=Usage(int(row[8]), int(row[9]), int(row[10])),
         )
         for row in rows
     ]

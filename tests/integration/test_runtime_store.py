@@ -13,7 +13,7 @@ import pytest
 from agentrt.backends.scripted import ScriptedBackend
 from agentrt.dsl.control import branch, loop
 from agentrt.dsl.decorators import agent, llm, tool, workflow
-from agentrt.errors import ResumeError, StoreError, ToolError
+from agentrt.errors import InputError, ResumeError, StoreError, ToolError
 from agentrt.ir.event import Event, NodeFinished, RunFinished, RunStarted
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Completion, Request, ToolCall
@@ -535,3 +535,24 @@ async def test_an_agents_call_that_cannot_be_recorded_is_no_observation() -> Non
     assert isinstance(result.error, StoreError)
     assert _done["publish d"] == 0
     assert len(backend.requests) == 1
+
+
+async def test_a_run_id_that_is_taken_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    @tool(effects="none")
+    async def count(x: int) -> int:
+        """Count."""
+        calls.append(x)
+        return x
+
+    @workflow
+    def counted(x: int) -> int:
+        return count(x)
+
+    async with Runtime(ScriptedBackend([]), store=str(tmp_path / "runs.db")) as runtime:
+        assert await runtime.start(counted.bind(1), run_id="mine").result() == 1
+        with pytest.raises(InputError, match="'mine' already"):
+            await runtime.start(counted.bind(2), run_id="mine").result()
+        assert await runtime.start(counted.bind(3), run_id="min").result() == 3
+    assert calls == [1, 3]

@@ -147,3 +147,22 @@ async def test_processes_that_write_to_one_store_lose_nothing(
     await store.aclose()
     if kind == "sqlite":
         check_integrity(path)
+
+
+async def test_a_run_whose_process_was_killed_is_listed_as_interrupted(
+    context: ForkServerContext, tmp_path: Path
+) -> None:
+    url = str(tmp_path / "runs.db")
+    store = SQLStore(url)
+    store.write(a_run("ours"))
+    await store.flushed()
+    writer = KillableWriter(context, url, "theirs")
+    writer.wait_for(0)
+
+    async def listed() -> dict[str, bool]:
+        return {run.run_id: run.is_interrupted for run in await store.list_runs()}
+
+    assert await listed() == {"ours": False, "theirs": False}
+    writer.kill()
+    assert await listed() == {"ours": False, "theirs": True}
+    await store.aclose()
