@@ -68,7 +68,7 @@ def test_static_text_counts_up_to_the_first_slot_over_all_messages() -> None:
 def test_constants_and_nested_templates_in_slots_are_static() -> None:
     inner = Template((Text("b"), Slot(Const([1, 2])), Slot(Use("q")), Text("d")))
     prompt = PromptTemplate(user=Template((Text("a"), Slot(inner), Text("e"))))
-    assert static_text(prompt) == StaticText(prefix_chars=len("ab[1, 2]"), chars=len("ab[1, 2]de"))
+    assert static_text(prompt) == StaticText(prefix_chars=len("ab[1,2]"), chars=len("ab[1,2]de"))
 
 
 def test_the_share_of_a_prompt_without_static_text_is_whole() -> None:
