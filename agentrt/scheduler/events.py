@@ -1,0 +1,186 @@
+"""What the scheduler is told. Drivers (runtime, gateway, simulator) send these, with the time.
+
+Ids are the driver's; a call's, a tool call's and a program's ids are never used again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentrt.ir.prefix import Chain
+from agentrt.ir.request import Usage
+
+ProgramId: TypeAlias = str
+CallId: TypeAlias = str
+ReplicaId: TypeAlias = str
+TimerId: TypeAlias = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramArrived:
+    """A program exists; its calls follow.
+
+    Attributes:
+        workflow: What kind of program it is: estimates learn for each kind.
+        deadline_at: When it should be done, on the driver's clock; None: whenever.
+    """
+
+    program_id: ProgramId
+    workflow: str = ""
+    tenant: str = ""
+    deadline_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramFinished:
+    """Nothing of the program is left to do; what it held is free."""
+
+    program_id: ProgramId
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramCancelled:
+    """Nobody wants the program any more; its calls under way are to be cancelled."""
+
+    program_id: ProgramId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReady:
+    """A call could be sent now.
+
+    Attributes:
+        chain: The full blocks of its prompt.
+        prompt_tokens: All tokens of the prompt, the last part of a block included.
+        max_completion_tokens: The most it may answer; None: not limited.
+        is_last: The program will make no further call; None: not known.
+    """
+
+    call_id: CallId
+    program_id: ProgramId
+    chain: Chain
+    prompt_tokens: int
+    max_completion_tokens: int | None = None
+    is_last: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The engine has begun with a call that was sent. Not every engine says so."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The prompt of a call is computed: its blocks are in the replica's cache."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallProgress:
+    """A call has answered `completion_tokens` so far."""
+
+    call_id: CallId
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallFinished:
+    """A call has its answer. `context` is what the replica's cache now holds of it."""
+
+    call_id: CallId
+    usage: Usage
+    context: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call that was sent has failed. The driver makes it ready again, or ends the program."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class CallCancelled:
+    """A call is not wanted any more, whether it was sent or not."""
+
+    call_id: CallId
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool of the program is at work."""
+
+    program_id: ProgramId
+    tool_call_id: str
+    tool: str
+    argument_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool of the program has returned, or failed."""
+
+    program_id: ProgramId
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaUp:
+    """A server is there (again), with an empty cache as far as is known.
+
+    Attributes:
+        kv_blocks: Blocks its KV cache has room for.
+        max_running: Calls it works on at once; None: as many as fit.
+    """
+
+    replica_id: ReplicaId
+    kv_blocks: int
+    max_running: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaDown:
+    """A server is gone, and the calls that were there with it: they are ready again."""
+
+    replica_id: ReplicaId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaReported:
+    """What a server says of itself."""
+
+    replica_id: ReplicaId
+    used_blocks: int
+    running: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The time that `SetTimer` asked for has come."""
+
+    timer_id: TimerId
+
+
+SchedulerEvent: TypeAlias = (
+    ProgramArrived
+    | ProgramFinished
+    | ProgramCancelled
+    | CallReady
+    | CallStarted
+    | FirstToken
+    | CallProgress
+    | CallFinished
+    | CallFailed
+    | CallCancelled
+    | ToolStarted
+    | ToolFinished
+    | ReplicaUp
+    | ReplicaDown
+    | ReplicaReported
+    | TimerFired
+)
