@@ -1,0 +1,52 @@
+"""Workloads: read from files, made up from parameters, timed, described. No I/O: lines in, data out."""
+
+from agentrt.simulator.workloads.arrivals import (
+    Arrivals,
+    Bursty,
+    ClosedLoop,
+    Poisson,
+    with_arrivals,
+    without_arrivals,
+)
+from agentrt.simulator.workloads.fit import fitted
+from agentrt.simulator.workloads.format import read, write
+from agentrt.simulator.workloads.generator import generate
+from agentrt.simulator.workloads.parameters import Parameters, SubAgents, ToolUse, WorkflowShape
+from agentrt.simulator.workloads.presets import preset
+from agentrt.simulator.workloads.pressure import live_blocks, programs_at_once
+from agentrt.simulator.workloads.quantiles import Quantiles, log_normal
+from agentrt.simulator.workloads.recognise import (
+    FORMATS,
+    format_of_lines,
+    format_of_name,
+    read_as,
+)
+from agentrt.simulator.workloads.summary import Summary, summarise
+
+__all__ = [
+    "FORMATS",
+    "Arrivals",
+    "Bursty",
+    "ClosedLoop",
+    "Parameters",
+    "Poisson",
+    "Quantiles",
+    "SubAgents",
+    "Summary",
+    "ToolUse",
+    "WorkflowShape",
+    "fitted",
+    "format_of_lines",
+    "format_of_name",
+    "generate",
+    "live_blocks",
+    "log_normal",
+    "preset",
+    "programs_at_once",
+    "read",
+    "read_as",
+    "summarise",
+    "with_arrivals",
+    "without_arrivals",
+    "write",
+]
