@@ -118,7 +118,7 @@ class Engine:
         if not self._events and self._plan is None:
             self._compose()
         if self._events:
-            return self._events[0].at
+            return max(self._events[0].at, self._now)
         return self._end_of(self._plan) if self._plan is not None else None
 
     def advance(self, now: float) -> list[EngineEvent]:
