@@ -32,28 +32,30 @@ class Distribution:
     what they speak of is counted from there. Probability one is never stated for a finite time.
     """
 
-    __slots__ = ("_below", "_grid", "_indices", "_weighted")
+    __slots__ = ("_below", "_grid", "_indices", "_means")
 
-    def __init__(self, grid: Grid, masses: Sequence[float], sums: Sequence[float]) -> None:
-        """`masses` of the buckets, which add up to 1, and in each the mass times its mean value."""
+    def __init__(self, grid: Grid, below: array[float]) -> None:
+        """`below`: for each edge of the grid P(S < edge)."""
         self._grid = grid
-        self._below = array("d", accumulate(masses, initial=0.0))
-        self._weighted = array("d", accumulate(sums, initial=0.0))
+        self._below = below
+        self._means: array[float] | None = None
         self._indices: dict[int, float] = {}
+
+    def mixed(self, counts: Sequence[float], *, own: float, lent: float) -> Distribution:
+        """`own` times the counts of a sketch and `lent` times this, which together are 1."""
+        pairs = zip(accumulate(counts, initial=0.0), self._below, strict=True)
+        below = array("d", [own * seen + lent * assumed for seen, assumed in pairs])
+        return Distribution(self._grid, below)
 
     @property
     def mean(self) -> float:
-        return self._weighted[BUCKETS]
+        """E[S], of what is within the grid."""
+        return self._weighted()[BUCKETS]
 
     def masses(self) -> list[float]:
         """What each bucket has."""
         below = self._below
         return [below[i + 1] - below[i] for i in range(BUCKETS)]
-
-    def sums(self) -> list[float]:
-        """What each bucket adds to the mean."""
-        weighted = self._weighted
-        return [weighted[i + 1] - weighted[i] for i in range(BUCKETS)]
 
     def cdf(self, value: float) -> float:
         """P(S <= value)."""
@@ -128,7 +130,7 @@ class Distribution:
         return found
 
     def _best_rate(self, start: int) -> float:
-        edges, below, weighted = self._grid.edges, self._below, self._weighted
+        edges, below, weighted = self._grid.edges, self._below, self._weighted()
         attained, under, used = edges[start], below[start], weighted[start]
         least = _NOTABLE_PART * (1.0 - under)
         best = 0.0
@@ -154,4 +156,15 @@ class Distribution:
         low = self._grid.edges[index]
         part = share * mass * (low + value) / 2.0
         above = 1.0 - self._below[index] - share * mass
-        return self._weighted[index] + part + value * above
+        return self._weighted()[index] + part + value * above
+
+    def _weighted(self) -> array[float]:
+        """For each edge E[S; S < edge], with the middle of a bucket as the mean of what is in it.
+
+        That is what a survival curve of straight lines implies. Made when first asked for.
+        """
+        if self._means is None:
+            masses = map(float.__sub__, self._below[1:], self._below)
+            products = map(float.__mul__, masses, self._grid.middles)
+            self._means = array("d", accumulate(products, initial=0.0))
+        return self._means

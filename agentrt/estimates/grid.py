@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 BUCKETS = 256
 RELATIVE_ERROR = 0.04
@@ -25,9 +26,13 @@ class Grid:
     edges: tuple[float, ...] = field(init=False, repr=False, compare=False)
     """`edges[i]` is where bucket i begins; one more than there are buckets."""
 
+    middles: tuple[float, ...] = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
-        above = (self.smallest * RATIO**i for i in range(BUCKETS))
-        object.__setattr__(self, "edges", (0.0, *above))
+        edges = (0.0, *(self.smallest * RATIO**i for i in range(BUCKETS)))
+        middles = tuple((low + high) / 2.0 for low, high in pairwise(edges))
+        object.__setattr__(self, "edges", edges)
+        object.__setattr__(self, "middles", middles)
 
     @property
     def largest(self) -> float:

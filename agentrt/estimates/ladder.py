@@ -48,6 +48,8 @@ class Ladder:
         self.capacity = capacity
         self.half_life = half_life
         self._root = _Level(Sketch(grid, half_life=half_life))
+        self._fitted = prior
+        self._fitted_until = 0
         self._levels: dict[Path, _Level] = {}
 
     def __len__(self) -> int:
@@ -56,7 +58,8 @@ class Ladder:
 
     def observe(self, path: Path, value: float) -> None:
         """Count `value` for `path` and every beginning of it."""
-        self._root.observe(value)
+        index = self.grid.bucket(self.grid.clamp(value))
+        self._root.sketch.add(index)
         levels = self._levels
         # The longest first, so that a path is always older than what it begins with and goes first.
         for length in range(len(path), 0, -1):
@@ -65,7 +68,7 @@ class Ladder:
             if level is None:
                 level = _Level(Sketch(self.grid, half_life=self.half_life))
             levels[key] = level
-            level.observe(value)
+            level.sketch.add(index)
         while len(levels) > self.capacity:
             del levels[next(iter(levels))]
 
@@ -88,6 +91,7 @@ class Ladder:
     def merge(self, other: Ladder) -> None:
         """Add what `other` has seen, path by path."""
         self._root.merge(other._root)
+        self._fitted_until = 0
         for path, theirs in other._levels.items():
             ours = self._levels.pop(path, None) or _Level(
                 Sketch(self.grid, half_life=self.half_life)
@@ -120,6 +124,7 @@ class Ladder:
                 raise unfit(f"a level {path!r}")
             levels[path] = _Level(self._sketch(pair[1]))
         self._root = _Level(root)
+        self._fitted_until = 0
         self._levels = dict(list(levels.items())[-self.capacity :])
 
     def _sketch(self, data: Json) -> Sketch:
@@ -138,9 +143,17 @@ class Ladder:
     def _root_table(self) -> Distribution:
         root = self._root
         if root.table is None or root.is_stale:
-            prior = self.prior.fitted(self.grid, root.sketch.counts(), _PRIOR_STRENGTH)
-            root.keep(root.sketch.distribution(prior.distribution(self.grid), self.shrinkage))
+            prior = self._fitted_prior().distribution(self.grid)
+            root.keep(root.sketch.distribution(prior, self.shrinkage))
         return root.table or self.prior.distribution(self.grid)
+
+    def _fitted_prior(self) -> LogLogistic:
+        """The prior drawn to what was seen, anew once that has doubled or the old is forgotten."""
+        sketch = self._root.sketch
+        if sketch.observed >= self._fitted_until:
+            self._fitted = self.prior.fitted(self.grid, sketch.counts(), _PRIOR_STRENGTH)
+            self._fitted_until = sketch.observed + max(1, int(sketch.count))
+        return self._fitted
 
 
 class _Level:
@@ -156,9 +169,6 @@ class _Level:
     @property
     def is_stale(self) -> bool:
         return self.sketch.observed >= self._fresh_until
-
-    def observe(self, value: float) -> None:
-        self.sketch.observe(value)
 
     def merge(self, other: _Level) -> None:
         self.sketch.merge(other.sketch)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from agentrt.estimates.distribution import Distribution
-from agentrt.estimates.grid import BUCKETS, Grid
+from agentrt.estimates.grid import Grid
 
 _SMALLEST_SHAPE = 0.4
 _LARGEST_SHAPE = 3.0
@@ -49,15 +50,10 @@ class LogLogistic:
 
 @lru_cache(maxsize=64)
 def _table(prior: LogLogistic, grid: Grid) -> Distribution:
-    left = [1.0] + [
-        1.0 / (1.0 + (edge / prior.median) ** prior.shape) for edge in grid.edges[1 : BUCKETS + 1]
-    ]
-    masses = [left[i] - left[i + 1] for i in range(BUCKETS)]
-    sums = [mass * (grid.edges[i] + grid.edges[i + 1]) / 2.0 for i, mass in enumerate(masses)]
-    return Distribution(grid, masses, sums)
+    within = (1.0 / (1.0 + (edge / prior.median) ** -prior.shape) for edge in grid.edges[1:])
+    return Distribution(grid, array("d", (0.0, *within)))
 
 
 @lru_cache(maxsize=8)
 def _log_centres(grid: Grid) -> tuple[float, ...]:
-    middles = ((grid.edges[i] + grid.edges[i + 1]) / 2.0 for i in range(BUCKETS))
-    return tuple(math.log(middle) for middle in middles)
+    return tuple(map(math.log, grid.middles))

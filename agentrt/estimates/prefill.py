@@ -13,7 +13,10 @@ _HALF_LIFE = 400.0
 _DECAY = 2.0 ** (-1.0 / _HALF_LIFE)
 _PRIOR_WEIGHT = 0.05
 _TERMS = 3
-_LARGEST_STORED = 1e30
+_LARGEST_STORED = 1e40
+_MOST_TOKENS = 10**8
+_SHORTEST_S = 1e-6
+_LONGEST_S = 1e6
 _PRODUCTS = 6
 
 _LOW_PART = 0.25
@@ -75,7 +78,9 @@ class PrefillEstimates:
         seconds -= waited_s
         if not 0.0 < seconds < math.inf or uncached_tokens < 0:
             return
-        uncached = float(uncached_tokens)
+        seconds = min(max(seconds, _SHORTEST_S), _LONGEST_S)
+        uncached = float(min(uncached_tokens, _MOST_TOKENS))
+        prompt_tokens = min(prompt_tokens, _MOST_TOKENS)
         expected = max(self._cost.seconds(uncached, prompt_tokens), _FLOOR_S)
         assumed = max(self.prior.seconds(uncached, prompt_tokens), _FLOOR_S)
         self._slower = self._lowered(self._slower, math.log(seconds / assumed))

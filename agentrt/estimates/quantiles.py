@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
 
 from agentrt.estimates.distribution import Distribution
 from agentrt.estimates.grid import BUCKETS, Grid
@@ -19,17 +18,16 @@ from agentrt.estimates.stored_form import (
 )
 
 _LARGEST_UNIT = 1e12
-_PAIR_AND_INDEX = 3
 
 
 class Sketch:
-    """Counts on a grid, 4 KB whatever it is given; mergeable, in any order.
+    """Counts on a grid, 2 KB whatever it is given; mergeable, in any order.
 
     An observation weighs half as much once `half_life` more have come; `count` is what all weigh
     together, so it does not grow beyond `half_life / ln 2`.
     """
 
-    __slots__ = ("_counts", "_growth", "_sums", "_total", "_unit", "grid", "half_life", "observed")
+    __slots__ = ("_counts", "_growth", "_total", "_unit", "grid", "half_life", "observed")
 
     def __init__(self, grid: Grid, *, half_life: float = math.inf) -> None:
         self.grid = grid
@@ -37,7 +35,6 @@ class Sketch:
         self.observed = 0
         """Observations ever made here, forgotten ones too."""
         self._counts = array("d", bytes(8 * BUCKETS))
-        self._sums = array("d", bytes(8 * BUCKETS))
         self._total = 0.0
         # New observations gain weight instead of old ones losing it: a step is one addition.
         self._unit = 1.0
@@ -50,12 +47,13 @@ class Sketch:
 
     def observe(self, value: float) -> None:
         """Count `value`; a negative one, or NaN, as 0."""
-        grid = self.grid
-        value = grid.clamp(value)
+        value = self.grid.clamp(value)
+        self.add(self.grid.bucket(value))
+
+    def add(self, index: int) -> None:
+        """Count a value in a known bucket: several sketches can share the work of finding it."""
         unit = self._unit = self._unit * self._growth
-        index = grid.bucket(value)
         self._counts[index] += unit
-        self._sums[index] += unit * value
         self._total += unit
         self.observed += 1
         if unit > _LARGEST_UNIT:
@@ -73,27 +71,19 @@ class Sketch:
         scale = self._unit / other._unit
         for index in range(BUCKETS):
             self._counts[index] += scale * other._counts[index]
-            self._sums[index] += scale * other._sums[index]
         self._total += scale * other._total
         self.observed += other.observed
 
     def distribution(self, back_off: Distribution, strength: float) -> Distribution:
         """What was seen, mixed with `back_off` as if that were `strength` observations."""
-        weight = self._total + strength * self._unit
-        return Distribution(
-            self.grid,
-            _mixed(self._counts, back_off.masses(), strength * self._unit, weight),
-            _mixed(self._sums, back_off.sums(), strength * self._unit, weight),
-        )
+        lent = strength * self._unit
+        weight = self._total + lent
+        return back_off.mixed(self._counts, own=1.0 / weight, lent=lent / weight)
 
     def to_json(self) -> Json:
         """Plain data; only the buckets that have something."""
         unit = self._unit
-        buckets = [
-            [index, count / unit, self._sums[index] / unit]
-            for index, count in enumerate(self._counts)
-            if count > 0.0
-        ]
+        buckets = [[index, count / unit] for index, count in enumerate(self._counts) if count > 0.0]
         return {"observed": self.observed, "buckets": buckets}
 
     @classmethod
@@ -104,28 +94,18 @@ class Sketch:
         sketch.observed = int(a_number(a_field(fields, "observed"), most=1e15))
         for entry in a_list(a_field(fields, "buckets")):
             bucket = a_list(entry)
-            if len(bucket) != _PAIR_AND_INDEX:
+            if len(bucket) != len(("index", "count")):
                 raise unfit(f"a bucket of {len(bucket)} numbers")
             index = an_index(bucket[0], BUCKETS)
             count = a_number(bucket[1], most=1e15)
             if sketch._counts[index]:
                 raise unfit(f"bucket {index} twice")
             sketch._counts[index] = count
-            sketch._sums[index] = a_number(bucket[2], most=count * grid.largest * (1 + 1e-9))
             sketch._total += count
         return sketch
 
     def _rescale(self) -> None:
         unit = self._unit
         self._counts = array("d", [count / unit for count in self._counts])
-        self._sums = array("d", [total / unit for total in self._sums])
         self._total /= unit
         self._unit = 1.0
-
-
-def _mixed(
-    seen: Sequence[float], assumed: Sequence[float], strength: float, weight: float
-) -> list[float]:
-    """Both, weighed; all of `weight` together is 1."""
-    own, lent = 1.0 / weight, strength / weight
-    return [own * a + lent * b for a, b in zip(seen, assumed, strict=True)]

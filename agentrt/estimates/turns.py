@@ -68,6 +68,7 @@ class TurnEstimates:
     def left_within(self, workflow: str, turn: int, more: int) -> float:
         """P(at most `more` turns come after `turn` | it has come to `turn`)."""
         table = self._table(workflow)
+        turn = max(turn, 1)
         here, there = table.log_reached(turn), table.log_reached(turn + max(more, 0) + 1)
         return -math.expm1(there - here)
 

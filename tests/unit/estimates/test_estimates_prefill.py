@@ -105,6 +105,13 @@ def test_impossible_observations_are_passed_over() -> None:
     assert (estimates.observed, estimates.cost) == (0, PRIOR)
 
 
+def test_what_is_beyond_reason_is_cut_to_what_can_be_stored() -> None:
+    estimates = PrefillEstimates()
+    for seconds, tokens in ((1e-300, 10**30), (1e300, 1), (1e-300, 0)):
+        estimates.observe(uncached_tokens=tokens, prompt_tokens=tokens, seconds=seconds)
+    assert PrefillEstimates.from_json(estimates.to_json()).cost == pytest.approx(estimates.cost)
+
+
 def test_replicas_of_one_kind_learn_together() -> None:
     one, other = learned(FAST, calls=40, seed=1), learned(FAST, calls=40, seed=2)
     one.merge(other)
