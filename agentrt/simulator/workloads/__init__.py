@@ -22,6 +22,7 @@ from agentrt.simulator.workloads.recognise import (
     read_as,
 )
 from agentrt.simulator.workloads.summary import Summary, summarise
+from agentrt.simulator.workloads.waits import with_waits_cut
 
 __all__ = [
     "FORMATS",
@@ -47,6 +48,7 @@ __all__ = [
     "read_as",
     "summarise",
     "with_arrivals",
+    "with_waits_cut",
     "without_arrivals",
     "write",
 ]

@@ -122,3 +122,22 @@ def test_pressure_needs_calls_and_a_capacity() -> None:
         workloads.programs_at_once(
             replace(workload, programs=()), capacity_blocks=1, oversubscription=1
         )
+
+
+def test_long_waits_can_be_cut_and_the_workload_says_so() -> None:
+    waiting = ProgramTrace(
+        program_id="p",
+        steps=(
+            ToolStep(after=(), tool="bash", duration_s=70.0),
+            replace(_call((0,), ()), gap_s=900.0),
+            replace(_call((1,), ()), gap_s=5.0),
+        ),
+    )
+
+    cut = workloads.with_waits_cut(
+        Workload(name="w", block_tokens=16, programs=(waiting,)), most_s=60
+    )
+
+    assert [getattr(step, "gap_s", None) for step in cut.programs[0].steps] == [None, 60, 5.0]
+    assert cut.programs[0].steps[0] == ToolStep(after=(), tool="bash", duration_s=60)
+    assert cut.modelled == ("Tools and gaps longer than 60 s are cut to that.",)
