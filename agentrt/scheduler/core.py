@@ -1,0 +1,254 @@
+"""`Scheduler`: events in, actions out. Whole programs, not requests, get places on replicas.
+
+A call is sent only if its program has a place, which counts its context against the replica's KV
+cache, shared prefixes once. A program keeps its place between its calls, so that it finds its blocks
+again, for as long as the policy holds it or nobody else wants it. The rest wait outside, in the
+policy's order, where they cost nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import assert_never
+
+from agentrt.errors import InvariantError
+from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer
+from agentrt.scheduler.events import (
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallId,
+    CallProgress,
+    CallReady,
+    CallStarted,
+    FirstToken,
+    ProgramArrived,
+    ProgramCancelled,
+    ProgramFinished,
+    ProgramId,
+    ReplicaDown,
+    ReplicaId,
+    ReplicaReported,
+    ReplicaUp,
+    SchedulerEvent,
+    TimerFired,
+    ToolFinished,
+    ToolStarted,
+)
+from agentrt.scheduler.places import Places
+from agentrt.scheduler.policy import Policy
+from agentrt.scheduler.replica import Replica
+from agentrt.scheduler.state import Call, CallPhase, Program
+
+_STORY_LENGTH = 64
+
+
+class Scheduler:
+    """Pure: the same events at the same times give the same actions. Times never run backwards."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._programs: dict[ProgramId, Program] = {}
+        self._calls: dict[CallId, Call] = {}
+        self._places = Places(policy)
+        self._stories: dict[ProgramId, deque[SchedulerEvent]] = {}
+        self._arrivals = 0
+
+    def handle(self, event: SchedulerEvent, now: float) -> list[SchedulerAction]:
+        """What to do, now that `event` happened.
+
+        Raises:
+            InvariantError: the event cannot happen in this state; `.story` is its program's.
+        """
+        actions: list[SchedulerAction] = []
+        match event:
+            case CallReady():
+                self._ready(event, now)
+            case CallFinished():
+                self._finished(event, now)
+            case CallStarted(call_id) | FirstToken(call_id) | CallProgress(call_id, _):
+                self._sent(call_id, event)
+            case ToolStarted() | ToolFinished():
+                self._tool(event, now)
+            case CallFailed(call_id):
+                self._ended(self._sent(call_id, event), now)
+            case CallCancelled(call_id):
+                self._cancelled(self._call(call_id, event), now, actions)
+            case ProgramArrived() | ProgramFinished() | ProgramCancelled():
+                self._program_changed(event, now, actions)
+            case ReplicaUp() | ReplicaDown() | ReplicaReported():
+                self._replica_changed(event, now)
+            case TimerFired():
+                pass  # what it was set for is looked for below
+            case _:
+                assert_never(event)
+        self._act(now, actions)
+        return actions
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Those that have not ended, in order of arrival. Look, do not touch."""
+        return tuple(self._programs.values())
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """Those that are up. Look, do not touch."""
+        return tuple(self._places.replicas.values())
+
+    def check(self) -> None:
+        """Recount what is kept counted. Tests call this after every event.
+
+        Raises:
+            InvariantError: a count is off.
+        """
+        self._places.check()
+        for call in self._calls.values():
+            if (call.phase is CallPhase.READY) != self._places.is_waiting(call):
+                raise self._broken(f"call {call.call_id!r} is lost", call.program.program_id)
+
+    # -- events ------------------------------------------------------------------------------
+
+    def _ready(self, event: CallReady, now: float) -> None:
+        program = self._program(event.program_id, event)
+        if event.call_id in self._calls:
+            raise self._broken(f"call {event.call_id!r} became ready twice", event.program_id)
+        call = Call(event.call_id, program, event.chain, event.prompt_tokens, now, event.is_last)
+        self._calls[call.call_id] = program.calls[call.call_id] = call
+        program.hold_until = None
+        self._places.wait(call, now)
+
+    def _finished(self, event: CallFinished, now: float) -> None:
+        call = self._sent(event.call_id, event)
+        program = call.program
+        program.turns += 1
+        if call.sent_at is not None:
+            program.attained_s += now - call.sent_at
+        replica = self._places.replica_of(call)
+        if replica is not None:
+            replica.shadow.insert(event.context)
+            if program.has_place:
+                replica.place(program, event.context)
+        self._ended(call, now)
+
+    def _ended(self, call: Call, now: float) -> None:
+        """A call that was sent is over, one way or another."""
+        program = call.program
+        del self._calls[call.call_id], program.calls[call.call_id]
+        self._places.leave(call)
+        if program.has_place and not program.calls:
+            self._places.hold(program, now)
+
+    def _cancelled(self, call: Call, now: float, actions: list[SchedulerAction]) -> None:
+        if call.phase is CallPhase.SENT:
+            actions.append(CancelCall(call.call_id))
+        self._ended(call, now)
+
+    def _tool(self, event: ToolStarted | ToolFinished, now: float) -> None:
+        program = self._program(event.program_id, event)
+        match event:
+            case ToolStarted():
+                program.tools[event.tool_call_id] = (event.tool, event.argument_class, now)
+            case ToolFinished():
+                if program.tools.pop(event.tool_call_id, None) is None:
+                    raise self._broken(
+                        f"tool {event.tool_call_id!r} never started", event.program_id
+                    )
+            case _:
+                assert_never(event)
+
+    def _program_changed(
+        self,
+        event: ProgramArrived | ProgramFinished | ProgramCancelled,
+        now: float,
+        actions: list[SchedulerAction],
+    ) -> None:
+        match event:
+            case ProgramArrived():
+                self._arrive(event, now)
+                return
+            case ProgramCancelled():
+                program = self._program(event.program_id, event)
+                for call in list(program.calls.values()):
+                    self._cancelled(call, now, actions)
+            case ProgramFinished():
+                program = self._program(event.program_id, event)
+                if program.calls:
+                    raise self._broken("it finished with calls under way", event.program_id)
+            case _:
+                assert_never(event)
+        self._places.take_back(program)
+        del self._programs[program.program_id], self._stories[program.program_id]
+
+    def _arrive(self, event: ProgramArrived, now: float) -> None:
+        if event.program_id in self._programs:
+            raise self._broken("it arrived twice", event.program_id)
+        self._arrivals += 1
+        self._programs[event.program_id] = Program(
+            event.program_id,
+            sequence=self._arrivals,
+            arrived_at=now,
+            workflow=event.workflow,
+            tenant=event.tenant,
+            deadline_at=event.deadline_at,
+        )
+        self._stories[event.program_id] = deque([event], maxlen=_STORY_LENGTH)
+
+    def _replica_changed(
+        self, event: ReplicaUp | ReplicaDown | ReplicaReported, now: float
+    ) -> None:
+        match event:
+            case ReplicaUp():
+                self._places.add(Replica(event.replica_id, event.kv_blocks, event.max_running))
+            case ReplicaDown():
+                self._lose(event.replica_id, now)
+            case ReplicaReported():
+                self._places.known(event.replica_id)  # nothing is made of its words yet
+            case _:
+                assert_never(event)
+
+    def _lose(self, replica_id: ReplicaId, now: float) -> None:
+        """A replica is gone: its programs have no place, its calls are ready again."""
+        replica = self._places.remove(replica_id)
+        running = list(replica.running.values())
+        waiting = [call for call in self._calls.values() if call.call_id in replica.returning]
+        for program in list(replica.placed.values()):
+            replica.unplace(program)
+            program.hold_until = None
+        for call in (*running, *waiting):
+            call.phase, call.replica_id, call.sent_at = CallPhase.READY, None, None
+            self._places.wait(call, now)
+
+    # -- answers -----------------------------------------------------------------------------
+
+    def _act(self, now: float, actions: list[SchedulerAction]) -> None:
+        for call, replica in self._places.fill(now):
+            actions.append(SendCall(call.call_id, replica.replica_id))
+        wake_at = self._places.wake_at(now)
+        if wake_at is not None:
+            actions.append(SetTimer("places", wake_at))
+
+    # -- looking up --------------------------------------------------------------------------
+
+    def _program(self, program_id: ProgramId, event: SchedulerEvent) -> Program:
+        program = self._programs.get(program_id)
+        if program is None:
+            raise InvariantError(f"there is no program {program_id!r}", story=[repr(event)])
+        self._stories[program_id].append(event)
+        return program
+
+    def _call(self, call_id: CallId, event: SchedulerEvent) -> Call:
+        call = self._calls.get(call_id)
+        if call is None:
+            raise InvariantError(f"there is no call {call_id!r}", story=[repr(event)])
+        self._stories[call.program.program_id].append(event)
+        return call
+
+    def _sent(self, call_id: CallId, event: SchedulerEvent) -> Call:
+        call = self._call(call_id, event)
+        if call.phase is not CallPhase.SENT:
+            raise self._broken(f"call {call_id!r} was not sent", call.program.program_id)
+        return call
+
+    def _broken(self, message: str, program_id: ProgramId) -> InvariantError:
+        return InvariantError(
+            f"program {program_id!r}: {message}", story=tuple(self._stories[program_id])
+        )

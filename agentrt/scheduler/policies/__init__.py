@@ -1,0 +1,1 @@
+"""Policies, one file each. `BY_NAME` is what `--policy` takes."""

@@ -1,0 +1,65 @@
+"""`WaitingCalls`: calls in the order they should go, with removal from anywhere."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from agentrt.scheduler.events import CallId
+from agentrt.scheduler.state import Call
+
+Rank: TypeAlias = float
+"""Lower goes first. Fixed when a call begins to wait: see `policy.Policy.rank`."""
+
+
+class WaitingCalls:
+    """A priority queue. Ties go by the programs' arrival, then by the order of joining."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Rank, int, int, Call]] = []
+        self._ranks: dict[CallId, Rank] = {}
+        self._joined = 0
+
+    def __len__(self) -> int:
+        return len(self._ranks)
+
+    def __contains__(self, call_id: CallId) -> bool:
+        return call_id in self._ranks
+
+    def rank(self, call_id: CallId) -> Rank:
+        """Raises `KeyError` for a call that does not wait here."""
+        return self._ranks[call_id]
+
+    def add(self, call: Call, rank: Rank) -> None:
+        self._joined += 1
+        self._ranks[call.call_id] = rank
+        heapq.heappush(self._heap, (rank, call.program.sequence, self._joined, call))
+
+    def remove(self, call_id: CallId) -> None:
+        """Does nothing for a call that does not wait here."""
+        self._ranks.pop(call_id, None)
+
+    def first(self) -> Call | None:
+        """The call that should go first; it stays."""
+        self._drop_removed()
+        return self._heap[0][3] if self._heap else None
+
+    def firsts(self, count: int) -> Iterator[Call]:
+        """Up to `count` calls, first ones first; they stay. Do not change the queue meanwhile."""
+        taken: list[tuple[Rank, int, int, Call]] = []
+        try:
+            while self._heap and len(taken) < count:
+                self._drop_removed()
+                if not self._heap:
+                    return
+                taken.append(heapq.heappop(self._heap))
+                yield taken[-1][3]
+        finally:
+            for entry in taken:
+                heapq.heappush(self._heap, entry)
+
+    def _drop_removed(self) -> None:
+        # A call that was removed and joined again has a newer rank than its old entry.
+        while self._heap and self._ranks.get(self._heap[0][3].call_id) != self._heap[0][0]:
+            heapq.heappop(self._heap)

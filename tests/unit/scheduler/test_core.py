@@ -1,0 +1,223 @@
+"""One event in, the whole answer compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from agentrt.errors import InvariantError
+from agentrt.ir.prefix import Chain, Run
+from agentrt.ir.request import Usage
+from agentrt.scheduler.actions import CancelCall, SendCall, SetTimer
+from agentrt.scheduler.core import Scheduler
+from agentrt.scheduler.events import (
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallReady,
+    FirstToken,
+    ProgramArrived,
+    ProgramCancelled,
+    ProgramFinished,
+    ReplicaDown,
+    ReplicaUp,
+    SchedulerEvent,
+    TimerFired,
+    ToolFinished,
+)
+from agentrt.scheduler.policies.fixed_cap import FixedCap
+from agentrt.scheduler.policies.occupancy import ByOccupancy
+from agentrt.scheduler.policies.unmanaged import Unmanaged
+from agentrt.scheduler.policy import Policy
+
+SYSTEM = Run(0, 10)
+
+
+def chain(program: int, blocks: int) -> Chain:
+    """A prompt of the shared system prefix and `blocks` blocks of the program's own."""
+    return (SYSTEM, Run(1000 * (program + 1), blocks))
+
+
+def ready(call: str, blocks: int = 20) -> CallReady:
+    """A call `NAME.TURN` of the program `NAME`, which is a number."""
+    program = call.split(".", maxsplit=1)[0]
+    return CallReady(
+        call_id=call,
+        program_id=program,
+        chain=chain(int(program), blocks),
+        prompt_tokens=16 * (blocks + 10),
+    )
+
+
+def finished(call: str, blocks: int = 22) -> CallFinished:
+    return CallFinished(call, Usage(), chain(int(call.split(".", maxsplit=1)[0]), blocks))
+
+
+def scheduler(
+    policy: Policy, *, programs: int = 3, kv_blocks: int = 100, replicas: int = 1
+) -> Scheduler:
+    """With its replicas up and programs "0", "1", ... arrived at times 0, 1, ..."""
+    built = Scheduler(policy)
+    for index in range(replicas):
+        built.handle(ReplicaUp(replica_id=f"r{index}", kv_blocks=kv_blocks), 0.0)
+    for index in range(programs):
+        built.handle(ProgramArrived(program_id=str(index)), float(index))
+    return built
+
+
+def test_unmanaged_calls_go_at_once_and_stay_where_they_went() -> None:
+    core = scheduler(Unmanaged(), replicas=2)
+    assert core.handle(ready("0.0"), 10.0) == [SendCall("0.0", "r0")]
+    assert core.handle(ready("1.0"), 10.0) == [SendCall("1.0", "r1")]
+    assert core.handle(finished("1.0"), 11.0) == []
+    assert core.handle(ready("1.1", 30), 12.0) == [SendCall("1.1", "r1")]
+
+
+def test_a_cap_lets_the_next_program_in_when_one_has_ended() -> None:
+    core = scheduler(FixedCap(2))
+    assert core.handle(ready("0.0"), 10.0) == [SendCall("0.0", "r0")]
+    assert core.handle(ready("1.0"), 10.0) == [SendCall("1.0", "r0")]
+    assert core.handle(ready("2.0"), 10.0) == []
+    assert core.handle(finished("0.0"), 11.0) == []  # it is in its tools, and keeps its place
+    assert core.handle(ProgramFinished("0"), 12.0) == [SendCall("2.0", "r0")]
+
+
+def test_programs_enter_in_the_order_they_arrived_whenever_their_calls_came() -> None:
+    core = scheduler(FixedCap(1))
+    core.handle(ready("2.0"), 10.0)
+    core.handle(ready("1.0"), 11.0)
+    core.handle(ready("0.0"), 12.0)
+    core.handle(finished("2.0"), 13.0)
+    assert core.handle(ProgramFinished("2"), 13.0) == [SendCall("0.0", "r0")]
+
+
+def test_occupancy_counts_a_shared_prefix_once() -> None:
+    # 100 blocks, a tenth kept free: 10 shared and 20 each make 90 for four programs.
+    core = scheduler(ByOccupancy(), programs=5)
+    for index in range(4):
+        assert core.handle(ready(f"{index}.0"), 10.0) == [SendCall(f"{index}.0", "r0")]
+    assert core.replicas[0].occupied_blocks == 90
+    assert core.handle(ready("4.0"), 10.0) == []
+
+
+def test_a_hold_that_is_over_makes_room_for_who_waits() -> None:
+    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=2, kv_blocks=60)
+    core.handle(ready("0.0", 40), 10.0)
+    assert core.handle(ready("1.0", 40), 11.0) == []
+    assert core.handle(finished("0.0", 42), 12.0) == [SetTimer("places", 17.0)]
+    assert core.handle(TimerFired("places"), 17.0) == [SendCall("1.0", "r0")]
+
+
+def test_a_program_that_is_back_in_time_goes_before_those_that_wait() -> None:
+    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=2, kv_blocks=60)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(ready("1.0", 40), 11.0)
+    core.handle(finished("0.0", 42), 12.0)
+    assert core.handle(ready("0.1", 43), 14.0) == [SendCall("0.1", "r0")]
+    assert core.handle(TimerFired("places"), 17.0) == []
+
+
+def test_nobody_waiting_means_places_are_kept() -> None:
+    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=1)
+    core.handle(ready("0.0"), 10.0)
+    assert core.handle(finished("0.0"), 11.0) == []
+    assert core.replicas[0].occupied_blocks == 32
+
+
+def test_a_program_that_grows_takes_the_place_of_one_between_calls() -> None:
+    core = scheduler(ByOccupancy(hold_limit_s=60.0), programs=2)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(ready("1.0", 35), 10.0)
+    core.handle(finished("0.0", 42), 11.0)
+    core.handle(finished("1.0", 36), 11.0)
+    assert core.handle(ready("1.1", 60), 12.0) == [SendCall("1.1", "r0")]
+    assert not core.programs[0].has_place
+
+
+def test_two_that_cannot_both_grow_do_not_wait_for_one_another() -> None:
+    core = scheduler(ByOccupancy(), programs=2)
+    for call, event in (("0.0", ready("0.0", 40)), ("1.0", ready("1.0", 38))):
+        assert core.handle(event, 10.0) == [SendCall(call, "r0")]
+    core.handle(finished("0.0", 41), 11.0)
+    core.handle(ready("0.1", 80), 11.0)  # cannot go while 1.0 is under way
+    assert core.handle(finished("1.0", 40), 12.0) == [SendCall("0.1", "r0")]
+
+
+def test_a_program_without_a_place_moves_when_it_has_waited_for_its_blocks() -> None:
+    policy = ByOccupancy(hold_limit_s=0.0, move_after_s=2.0)
+    core = scheduler(policy, programs=3, kv_blocks=60, replicas=2)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(ready("1.0", 45), 10.0)
+    core.handle(finished("0.0", 41), 11.0)
+    assert core.handle(ready("2.0", 40), 12.0) == [SendCall("2.0", "r0")]
+    core.handle(finished("1.0", 46), 13.0)
+    assert core.handle(ready("0.1", 42), 14.0) == [SetTimer("places", 16.0)]
+    assert core.handle(TimerFired("places"), 16.0) == [SendCall("0.1", "r1")]
+
+
+def test_a_lost_replica_s_calls_go_elsewhere() -> None:
+    core = scheduler(Unmanaged(), programs=1, replicas=2)
+    assert core.handle(ready("0.0"), 10.0) == [SendCall("0.0", "r0")]
+    assert core.handle(ReplicaDown("r0"), 11.0) == [SendCall("0.0", "r1")]
+
+
+def test_who_waits_for_its_blocks_on_a_replica_that_is_lost_goes_elsewhere_at_once() -> None:
+    policy = ByOccupancy(hold_limit_s=0.0, move_after_s=100.0)
+    core = scheduler(policy, programs=2, kv_blocks=60, replicas=2)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(finished("0.0", 41), 11.0)
+    core.handle(ReplicaDown("r1"), 11.0)
+    assert core.handle(ready("1.0", 40), 12.0) == [SendCall("1.0", "r0")]
+    core.handle(ReplicaUp(replica_id="r1", kv_blocks=60), 12.0)
+    core.handle(ready("0.1", 42), 13.0)
+    assert core.handle(ReplicaDown("r0"), 14.0) == [SendCall("0.1", "r1")]
+
+
+def test_what_is_cancelled_is_broken_off_and_frees_its_place() -> None:
+    core = scheduler(FixedCap(1), programs=3)
+    core.handle(ready("0.0"), 10.0)
+    core.handle(ready("1.0"), 10.0)
+    core.handle(ready("2.0"), 10.0)
+    assert core.handle(CallCancelled("1.0"), 11.0) == []
+    assert core.handle(ProgramCancelled("0"), 12.0) == [
+        CancelCall("0.0"),
+        SendCall("2.0", "r0"),
+    ]
+
+
+def test_a_failed_call_leaves_its_program_its_place() -> None:
+    core = scheduler(FixedCap(1), programs=2)
+    core.handle(ready("0.0"), 10.0)
+    core.handle(ready("1.0"), 10.0)
+    assert core.handle(CallFailed("0.0"), 11.0) == []
+    assert core.handle(ready("0.1"), 12.0) == [SendCall("0.1", "r0")]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (ready("7.0"), "there is no program '7'"),
+        (ready("0.0"), "'0.0' became ready twice"),
+        (finished("1.0"), "'1.0' was not sent"),
+        (FirstToken("nobody"), "there is no call 'nobody'"),
+        (ProgramArrived(program_id="0"), "it arrived twice"),
+        (ProgramFinished("0"), "finished with calls under way"),
+        (ToolFinished("0", "t"), "tool 't' never started"),
+        (ReplicaDown("r9"), "there is no replica 'r9'"),
+        (ReplicaUp(replica_id="r0", kv_blocks=1), "came up twice"),
+    ],
+)
+def test_what_cannot_happen_is_refused(event: SchedulerEvent, told: str) -> None:
+    core = scheduler(FixedCap(1))
+    core.handle(ready("0.0"), 10.0)
+    core.handle(ready("1.0"), 10.0)
+    with pytest.raises(InvariantError, match=told):
+        core.handle(event, 11.0)
+
+
+def test_an_error_tells_the_story_of_its_program_and_of_no_other() -> None:
+    core = scheduler(FixedCap(1))
+    core.handle(ready("0.0"), 10.0)
+    core.handle(ready("1.0"), 10.0)
+    with pytest.raises(InvariantError) as raised:
+        core.handle(finished("1.0"), 11.0)
+    assert raised.value.story == (ProgramArrived(program_id="1"), ready("1.0"), finished("1.0"))
