@@ -50,11 +50,11 @@ LLAMA_3_70B_8XH100 = EngineModel(
 
 SMOLLM2_135M_EMBEDDED = EngineModel(
     name="smollm2-135m-embedded",
-    step_s=2.7e-3,
+    step_s=1.25e-3,
     prefill_token_s=2.23e-3,
     prefill_pair_s=5.7e-7,
-    decode_sequence_s=2.23e-3,
-    context_token_s=2.3e-6,
+    decode_sequence_s=3.68e-3,
+    context_token_s=4.0e-6,
     swap_in_token_s=3.0e-6,
     kv_tokens=16_384,
     max_batch_tokens=512,
