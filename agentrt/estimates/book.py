@@ -8,8 +8,9 @@ from agentrt.estimates.durations import NextCallEstimates, ToolUse
 from agentrt.estimates.next_tool import END, START, NextToolEstimates
 from agentrt.estimates.outputs import OutputEstimates
 from agentrt.estimates.prefill import PRIOR, PrefillCost, PrefillEstimates
+from agentrt.estimates.service import ServiceEstimates
 from agentrt.estimates.stored_form import Json, a_field, a_list, a_text, of_version, unfit
-from agentrt.estimates.turns import ServiceEstimates, TurnEstimates
+from agentrt.estimates.turns import TurnEstimates
 
 VERSION = 1
 _REPLICAS = 256

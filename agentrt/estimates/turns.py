@@ -1,4 +1,4 @@
-"""How many more turns a program takes, and how much more service it needs."""
+"""How many more turns a program takes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from agentrt.estimates.distribution import Distribution
-from agentrt.estimates.grid import COUNTS
-from agentrt.estimates.ladder import Ladder, Path
-from agentrt.estimates.log_logistic import LogLogistic
 from agentrt.estimates.stored_form import Json, a_field, a_list, a_number, a_text, an_object, unfit
 
 _EXACT = 16
@@ -27,9 +23,8 @@ four spans a doubling, the last from turn 4,096 on."""
 _BINS = len(BIN_STARTS)
 _PRIOR_TURNS = 8.0
 _STEADY = 16
+_MEMORY = 8192  # turns of a span, after which all counts are halved
 _SUREST = 1.0 - 1e-9
-SERVICE_PRIOR = LogLogistic(median=50_000.0, shape=1.2)
-"""Tokens computed for a program in all, before any has ended."""
 
 
 class TurnEstimates:
@@ -131,36 +126,6 @@ class TurnEstimates:
         return ends.table or general
 
 
-class ServiceEstimates:
-    """How much service (tokens computed, say) programs need in all, for each workflow."""
-
-    def __init__(self, *, shrinkage: float = 3.0, capacity: int = 128) -> None:
-        self._ladder = Ladder(COUNTS, SERVICE_PRIOR, shrinkage=shrinkage, capacity=capacity)
-
-    def observe(self, workflow: str, service: float) -> None:
-        """A program has ended, after so much."""
-        self._ladder.observe(_path(workflow), service)
-
-    def total(self, workflow: str) -> Distribution:
-        """What programs need; `expected_min` and `remaining_quantile` speak of what is left."""
-        return self._ladder.distribution(_path(workflow))
-
-    def gittins(self, workflow: str, attained: float) -> float:
-        """The Gittins index of a program that has had `attained`: the highest goes first."""
-        return self.total(workflow).gittins(attained)
-
-    def merge(self, other: ServiceEstimates) -> None:
-        """Add what `other` has seen."""
-        self._ladder.merge(other._ladder)
-
-    def to_json(self) -> Json:
-        return self._ladder.to_json()
-
-    def load(self, data: Json) -> None:
-        """Put what `to_json` gave in place of what was seen. Raises `StoreError` if it does not fit."""
-        self._ladder.load(data)
-
-
 class _Ends:
     """For each span of turns: how many were reached, how many were the last."""
 
@@ -182,6 +147,9 @@ class _Ends:
         self._reached[index] += 1.0
         if is_last:
             self._ended[index] += 1.0
+        if self._reached[index] > _MEMORY:
+            self._reached = array("d", [count / 2.0 for count in self._reached])
+            self._ended = array("d", [count / 2.0 for count in self._ended])
 
     def chances(self, general: Sequence[float], strength: float) -> list[float]:
         """P(last | reached) of each span, mixed with `general` as if that were `strength` turns."""
@@ -190,7 +158,9 @@ class _Ends:
 
     def keep(self, table: _TurnTable) -> None:
         self.table = table
-        self._fresh_until = self._observed + max(1, self._observed // _STEADY)
+        self._fresh_until = self._observed + min(
+            max(1, self._observed // _STEADY), _MEMORY // _STEADY
+        )
 
     def merge(self, other: _Ends) -> None:
         for index in range(_BINS):
@@ -290,10 +260,6 @@ def _back(end: float, span: int, left_after: float) -> float:
 
 def _bin(turn: int) -> int:
     return turn - 1 if 1 <= turn < _EXACT else max(0, bisect_right(BIN_STARTS, turn) - 1)
-
-
-def _path(workflow: str) -> Path:
-    return (workflow,) if workflow else ()
 
 
 _NO_TABLE = _TurnTable([1.0 / (_PRIOR_TURNS + start) for start in BIN_STARTS])

@@ -9,7 +9,8 @@ import random
 import pytest
 
 from agentrt.errors import StoreError
-from agentrt.estimates.turns import BIN_STARTS, ServiceEstimates, TurnEstimates
+from agentrt.estimates.service import ServiceEstimates
+from agentrt.estimates.turns import BIN_STARTS, TurnEstimates
 
 
 def programs(estimates: TurnEstimates, workflow: str, turns: list[int]) -> TurnEstimates:
@@ -61,6 +62,12 @@ def test_programs_that_still_live_count() -> None:
             all_of_them.observe("w", turn, is_last=False)
     assert finished_only.left("w", 1) < 3.0
     assert all_of_them.left("w", 1) > 8.0
+
+
+def test_programs_that_have_become_longer_are_followed() -> None:
+    estimates = programs(TurnEstimates(), "w", [2] * 50_000)
+    programs(estimates, "w", [8] * 20_000)
+    assert estimates.left("w", 1) == pytest.approx(7.0, rel=0.15)
 
 
 def test_a_workflow_not_seen_is_expected_to_be_as_all_are(geometric: TurnEstimates) -> None:
