@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentrt.errors import InvariantError
-from agentrt.ir.prefix import Chain, block_count
+from agentrt.ir.prefix import Chain
 from agentrt.simulator.engine_blocks import Blocks
 from agentrt.simulator.engine_model import EngineModel, EngineSettings
 from agentrt.simulator.engine_request import CallId
@@ -132,7 +132,7 @@ class Places:
         sequence.computed = (hit + sequence.to_swap_in) * self._block_tokens
         self.blocks.prefixes.insert(chain)
         sequence.reference = self.blocks.prefixes.acquire(chain)
-        self.blocks.take_private(wanted - block_count(chain))
+        self.blocks.take_private(private_blocks(sequence, target, self._block_tokens))
         call_id = sequence.request.call_id
         self.running[call_id] = self._prefilling[call_id] = sequence
         return True

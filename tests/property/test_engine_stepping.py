@@ -91,7 +91,9 @@ class NaiveEngine:
 
     def chain(self, one: _Sequence, tokens: int) -> Chain:
         request = one.request
-        source = request.prompt if tokens <= request.prompt_tokens else request.context
+        source = request.context
+        if tokens <= request.prompt_tokens or not request.context:
+            source = request.prompt
         return first_blocks(source, tokens // self.setup.block_tokens)
 
     def run(self, script: list[Asked]) -> list[EngineEvent]:
@@ -285,13 +287,20 @@ def scripts(draw: st.DrawFn, block_tokens: int) -> list[Asked]:
         completion_tokens = draw(st.integers(0, 30))
         system = Run(0, draw(st.integers(0, 2)))
         own = Run(1000 * (program + 1) + 100 * system.count, 100)
-        whole = chained([system, own])
+        whole = answered = chained([system, own])
+        strange = draw(st.integers(0, 9))
+        if strange == 0:  # an answer that does not continue its prompt
+            answered = chained(
+                [*first_blocks(whole, draw(st.integers(0, 6))), Run(90_000 + 1000 * number, 100)]
+            )
         request = EngineRequest(
             call_id=f"call {number}",
             prompt=first_blocks(whole, prompt_tokens // block_tokens),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
-            context=first_blocks(whole, (prompt_tokens + completion_tokens) // block_tokens),
+            context=first_blocks(answered, (prompt_tokens + completion_tokens) // block_tokens)
+            if strange != 1
+            else (),
             priority=draw(st.integers(0, 2)),
         )
         at += draw(st.sampled_from([0.0, 0.013, 0.11, 0.37, 1.03]))
