@@ -9,7 +9,7 @@ import math
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from agentrt.estimates.grid import BUCKETS, Grid
 
@@ -19,7 +19,8 @@ HAZARD_WINDOW = 0.25
 SHORTEST_WINDOW = 50.0
 """... but over no less than this many times the grid's smallest value."""
 
-_INDEX_STRIDE = 3
+_EVERY_NEAR = 24  # the edges up to 7 times what was attained
+_INDEX_STRIDE = 4
 _NOTABLE_PART = 0.02  # the best rate is sought where enough ends to tell it from chance
 _ALMOST_NONE = 1e-12
 _LONGEST = 1e30
@@ -134,7 +135,8 @@ class Distribution:
         attained, under, used = edges[start], below[start], weighted[start]
         least = _NOTABLE_PART * (1.0 - under)
         best = 0.0
-        for end in range(BUCKETS, start, -_INDEX_STRIDE):
+        near = min(start + _EVERY_NEAR, BUCKETS)
+        for end in chain(range(BUCKETS, near, -_INDEX_STRIDE), range(near, start, -1)):
             ended = below[end] - under
             if ended < least:
                 break

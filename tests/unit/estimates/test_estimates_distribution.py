@@ -60,6 +60,11 @@ def test_the_gittins_index_grows_towards_a_known_end_and_falls_past_it() -> None
     assert near_the_long > 5 * just_past_the_short
 
 
+def test_the_gittins_index_counts_what_those_cost_that_do_not_end() -> None:
+    near_the_short = learned([10.0] * 500 + [10_000.0] * 500).gittins(5.0)
+    assert near_the_short == pytest.approx(0.5 / 5.0, rel=0.15)  # all of them take the 5 s
+
+
 def test_of_two_kinds_of_waits_the_long_one_is_expected_once_the_short_one_is_past() -> None:
     distribution = learned([1.0] * 900 + [100.0] * 100)
     assert distribution.quantile(0.5) == pytest.approx(1.0, rel=0.1)

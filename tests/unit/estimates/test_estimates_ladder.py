@@ -72,6 +72,36 @@ def test_the_path_that_was_not_updated_for_longest_goes_and_never_before_what_ex
     assert kept == [("a",), ("b",), ("a", "2")]
 
 
+def test_a_path_is_kept_longer_than_what_extends_it() -> None:
+    steps = ladder(capacity=1)
+    steps.observe(("a", "1"), 1.0)
+    assert [bool(steps.count(path)) for path in (("a",), ("a", "1"))] == [True, False]
+
+
+def test_the_prior_is_drawn_to_what_is_seen() -> None:
+    rng = random.Random(1)
+    steps = ladder()
+    steps.observe((), 0.01)
+    assert steps.distribution().remaining_quantile(0.5, 1e4) > 5e3
+    for _ in range(2_000):
+        steps.observe((), rng.lognormvariate(4.6, 0.3))
+    # Narrow as they are, a wait of a hundred times theirs is now less likely to go on as long.
+    assert steps.distribution().remaining_quantile(0.5, 1e4) == pytest.approx(2_600, rel=0.1)
+
+
+def test_the_median_and_the_shape_of_what_is_seen_are_found() -> None:
+    rng = random.Random(2)
+    counts = [0.0] * 256
+    for _ in range(20_000):
+        part = rng.random()
+        counts[SECONDS.bucket(100.0 * (part / (1.0 - part)) ** 0.5)] += 1.0
+    fitted = PRIOR.fitted(SECONDS, counts, 8.0)
+    assert fitted.median == pytest.approx(100.0, rel=0.05)
+    assert fitted.shape == pytest.approx(2.0, rel=0.05)
+    nothing = PRIOR.fitted(SECONDS, [0.0] * 256, 8.0)
+    assert (nothing.median, nothing.shape) == pytest.approx((PRIOR.median, PRIOR.shape))
+
+
 def test_merging_in_either_order_expects_the_same() -> None:
     def half(seed: int) -> Ladder:
         rng = random.Random(seed)

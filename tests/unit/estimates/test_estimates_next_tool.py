@@ -82,6 +82,13 @@ def test_a_common_successor_survives_a_stream_of_rare_ones() -> None:
     assert estimates.probability("w", "a", "common") == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_newcomer_has_a_chance_in_a_full_row() -> None:
+    estimates = NextToolEstimates(width=2)
+    for following in ["a"] * 10 + ["b"] * 5 + ["c"] * 20:
+        estimates.observe("w", "x", following)
+    assert [*estimates.probabilities("w", "x")] == ["c", "a"]
+
+
 def test_stored_and_merged_histories_expect_the_same() -> None:
     one, other, whole = NextToolEstimates(), NextToolEstimates(), NextToolEstimates()
     for estimates in (one, whole):

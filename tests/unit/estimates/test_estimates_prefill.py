@@ -51,9 +51,9 @@ def test_the_cost_is_learned_whatever_the_prior_was(truth: PrefillCost) -> None:
     assert max(map(abs, errors(learned(truth), truth))) < 0.1
 
 
-@pytest.mark.parametrize("waiting", [0.2, 0.4])
-def test_waiting_that_nobody_told_of_hardly_shows(waiting: float) -> None:
-    assert max(map(abs, errors(learned(FAST, waiting=waiting, calls=600), FAST))) < 0.2
+@pytest.mark.parametrize(("waiting", "most"), [(0.2, 0.03), (0.4, 0.06), (0.6, 0.1)])
+def test_waiting_that_nobody_told_of_hardly_shows(waiting: float, most: float) -> None:
+    assert max(map(abs, errors(learned(FAST, waiting=waiting, calls=600), FAST))) < most
 
 
 def test_waiting_that_is_known_is_taken_off() -> None:

@@ -63,6 +63,14 @@ def test_merging_is_as_having_seen_both() -> None:
     )
 
 
+def test_merging_weighs_both_as_if_they_had_ended_together() -> None:
+    short, long = sketch_of([1.0] * 10, half_life=5.0), sketch_of([9.0] * 500, half_life=5.0)
+    counts = (short.count, long.count)
+    short.merge(long)
+    assert short.counts()[SECONDS.bucket(1.0)] == pytest.approx(counts[0])
+    assert short.counts()[SECONDS.bucket(9.0)] == pytest.approx(counts[1])
+
+
 def test_sketches_on_different_grids_are_not_merged() -> None:
     with pytest.raises(ValueError, match="different grids"):
         Sketch(SECONDS).merge(Sketch(COUNTS))
