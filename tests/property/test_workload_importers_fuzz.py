@@ -97,6 +97,8 @@ def _check(workload: Workload | str) -> None:
     if isinstance(workload, str):
         assert workload.startswith("line ")
         return
+    assert workloads.read(workloads.write(workload)) == workload
+    assert 0 <= workloads.summarise(workload).infinite_hit_ratio <= 1
     for program in workload.programs:
         for at, step in enumerate(program.steps):
             assert all(0 <= before < at for before in step.after)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from agentrt.errors import InputError
 from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.workload import Workload
+from agentrt.ir.workload import ProgramTrace, Workload
 from agentrt.simulator.workloads import (
     azure,
     format,  # noqa: A004  the module of our own format, always named with its package
@@ -70,7 +71,24 @@ def read_as(name: str, lines: Iterable[str], *, seed: int = 0) -> Workload:
     reader = _READERS.get(name)
     if reader is None:
         raise InputError(f"no workload format {name[:40]!r}; there are: {', '.join(FORMATS)}")
-    return reader(lines, seed)
+    return _with_unique_ids(reader(lines, seed))
+
+
+def _with_unique_ids(workload: Workload) -> Workload:
+    """A source may run one task twice under one name: the second becomes `name#2`."""
+    taken = {program.program_id for program in workload.programs}
+    if len(taken) == len(workload.programs):
+        return workload
+    used: set[str] = set()
+    programs: list[ProgramTrace] = []
+    for program in workload.programs:
+        program_id, count = program.program_id, 1
+        while program_id in used or (count > 1 and program_id in taken):
+            count += 1
+            program_id = f"{program.program_id}#{count}"
+        used.add(program_id)
+        programs.append(replace(program, program_id=program_id))
+    return replace(workload, programs=tuple(programs))
 
 
 def format_of_lines(lines: Iterable[str]) -> tuple[str, Iterable[str]]:

@@ -13,7 +13,7 @@ from agentrt.errors import InputError
 from agentrt.ir.prefix import Chain, Run, block_count, chained, first_blocks, shared_blocks
 from agentrt.ir.workload import CallStep, ProgramTrace, Step, StepId, ToolStep, Workload
 from agentrt.simulator.workloads.blocks import BlockIds
-from agentrt.simulator.workloads.record import Record, records
+from agentrt.simulator.workloads.record import MOST, Record, records
 
 MODELLED = (
     "Answers are taken to stand unchanged in the next prompt where it extends the one before:"
@@ -125,6 +125,8 @@ class _Session:
             record.refuse("keep", f"at most {block_count(before)} blocks", keep)
         runs = [Run(self._base + first, count) for first, count in record.pairs("runs")]
         self.next_id = max([self.next_id, *(run.first + run.count for run in runs)])
+        if self.next_id > MOST:
+            record.refuse("runs", f"ids that stay below {MOST} in all sessions", self.next_id)
         prompt = chained((*first_blocks(before, keep), *runs))
         tokens = record.tokens("in")
         if block_count(prompt) != tokens // self._block_tokens:

@@ -268,3 +268,57 @@ def test_every_importer_says_what_it_made_up(name: str) -> None:
 
     assert workload.modelled
     assert all(sentence.endswith(".") for sentence in workload.modelled)
+
+
+def test_programs_of_one_name_are_told_apart() -> None:
+    first, second = SAMPLES["openhands"]
+    records = [first, first, first | {"instance_id": "i1#2"}, second]
+
+    ids = [program.program_id for program in _read("openhands", records).programs]
+
+    assert ids == ["i1", "i1#3", "i1#2", "i2"]
+
+
+def test_a_tau_bench_role_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InputError, match=r"line 1, traj\[0\]: role: expected system, user"):
+        _read("tau_bench", [{"traj": [{"role": "robot", "content": "x"}]}])
+
+
+def test_weka_sessions_must_have_blocks_of_one_size() -> None:
+    with pytest.raises(InputError, match="line 2: block_size: expected 64, as in the sessions"):
+        _read("weka", [WEKA[0], WEKA[1] | {"block_size": 32}])
+
+
+def test_weka_cannot_keep_more_blocks_than_there_were() -> None:
+    session = json.loads(json.dumps(WEKA[0]))
+    session["requests"][2]["keep"] = 4
+
+    with pytest.raises(InputError, match=r"requests\[2\]: keep: expected at most 3 blocks, got 4"):
+        _read("weka", [session])
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("2023-11-16 18:17:03,1", "line 2: expected 3 columns, got 2"),
+        ("yesterday,1,1", "line 2: TIMESTAMP: Invalid isoformat string"),
+        ("2023-11-16 18:17:03,1.5,1", "line 2: ContextTokens: expected a whole number, got '1.5'"),
+        ("2023-11-16 18:17:03,0,1", "line 2: ContextTokens: expected a whole number from 1 to"),
+        (
+            "2023-11-16 18:17:03,1,999999999",
+            "line 2: GeneratedTokens: expected a whole number from",
+        ),
+    ],
+)
+def test_a_wrong_row_of_azure_is_named(row: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        workloads.read_as("azure", [AZURE[0], row])
+
+    assert str(caught.value).startswith(message)
+
+
+def test_lmcache_turns_cannot_keep_more_than_the_prompt_before_had() -> None:
+    turns = [{"ts_us": 0, "keep": 1, "tail": "x", "output": "", "in_tokens": 1, "out_tokens": 0}]
+
+    with pytest.raises(InputError, match=r"turns\[0\]: keep: expected at most 0 characters, got 1"):
+        _read("lmcache_miniswe", [{"session_id": "s", "turns": turns}])
