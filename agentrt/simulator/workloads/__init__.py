@@ -12,7 +12,7 @@ from agentrt.simulator.workloads.fit import fitted
 from agentrt.simulator.workloads.format import read, write
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.parameters import Parameters, SubAgents, ToolUse, WorkflowShape
-from agentrt.simulator.workloads.presets import preset
+from agentrt.simulator.workloads.presets import PRESETS, preset
 from agentrt.simulator.workloads.pressure import live_blocks, programs_at_once
 from agentrt.simulator.workloads.quantiles import Quantiles, log_normal
 from agentrt.simulator.workloads.recognise import (
@@ -26,6 +26,7 @@ from agentrt.simulator.workloads.waits import with_waits_cut
 
 __all__ = [
     "FORMATS",
+    "PRESETS",
     "Arrivals",
     "Bursty",
     "ClosedLoop",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,6 +10,9 @@ from typing import TypeAlias, assert_never
 
 from agentrt.errors import InputError
 from agentrt.ir.workload import Workload
+
+# Beyond these, gamma draws are all the same or nearly all 0.
+_CV_LEAST, _CV_MOST = 0.01, 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ def with_arrivals(workload: Workload, arrivals: Poisson | Bursty, *, seed: int) 
     """The same programs in the same order, each with a time of arrival.
 
     Raises:
-        InputError: a rate or a coefficient of variation that is not positive.
+        InputError: a rate that is not positive, or a coefficient of variation out of range.
     """
     times = _times(arrivals, random.Random(seed))
     programs = tuple(replace(program, arrival_s=next(times)) for program in workload.programs)
@@ -62,7 +66,7 @@ def without_arrivals(workload: Workload) -> Workload:
 
 
 def _times(arrivals: Poisson | Bursty, rng: random.Random) -> Iterator[float]:
-    if not arrivals.rate_per_s > 0:
+    if not 0 < arrivals.rate_per_s < math.inf:
         raise InputError(f"the rate of arrivals must be positive, not {arrivals.rate_per_s}")
     at_s = 0.0
     while True:
@@ -75,8 +79,10 @@ def _between(arrivals: Poisson | Bursty, rng: random.Random) -> float:
         case Poisson(rate):
             return rng.expovariate(rate)
         case Bursty(rate, cv):
-            if not cv > 0:
-                raise InputError(f"the coefficient of variation must be positive, not {cv}")
+            if not _CV_LEAST <= cv <= _CV_MOST:
+                raise InputError(
+                    f"the coefficient of variation is from {_CV_LEAST} to {_CV_MOST}, not {cv}"
+                )
             shape = 1 / (cv * cv)
             return rng.gammavariate(shape, 1 / (rate * shape))
         case _:

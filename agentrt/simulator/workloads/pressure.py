@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from agentrt.errors import InputError
@@ -35,7 +36,7 @@ def programs_at_once(workload: Workload, *, capacity_blocks: int, oversubscripti
     Raises:
         InputError: an empty workload, or numbers that are not positive.
     """
-    if capacity_blocks <= 0 or not oversubscription > 0:
+    if capacity_blocks <= 0 or not 0 < oversubscription < math.inf:
         raise InputError("capacity and oversubscription must be positive")
     counts = [count for program in workload.programs for count in live_blocks(program)]
     if not counts:

@@ -26,7 +26,9 @@ class Quantiles:
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.levels, self.levels[1:], strict=False))
-        sorted_values = list(self.values) == sorted(self.values)
+        # NaN has no place in an order, so it would pass for sorted.
+        is_finite = all(math.isfinite(value) for value in self.values)
+        sorted_values = is_finite and list(self.values) == sorted(self.values)
         if not rising or self.levels[:1] != (0.0,) or self.levels[-1] != 1.0:
             raise InputError(f"levels must rise from 0 to 1: {self.levels}")
         if not sorted_values or len(self.values) != len(self.levels) or self.values[0] < 0:
@@ -55,7 +57,13 @@ def constant(value: float) -> Quantiles:
 
 
 def log_normal(median: float, p90: float, most: float = math.inf) -> Quantiles:
-    """A log-normal distribution by its median and its p90, cut off at `most` (or at its p99.9)."""
+    """A log-normal distribution by its median and its p90, cut off at `most` (or at its p99.9).
+
+    Raises:
+        InputError: the median is not positive, or the p90 not above it.
+    """
+    if not 0 < median <= p90 < math.inf:
+        raise InputError(f"a log-normal has 0 < median <= p90, not {median} and {p90}")
     normal = NormalDist()
     sigma = math.log(p90 / median) / normal.inv_cdf(0.9)
     levels = [0.001, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.999]

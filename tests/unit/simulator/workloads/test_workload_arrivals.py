@@ -54,10 +54,13 @@ def test_arrivals_have_the_rate_and_the_variation_asked_for(
         workloads.Poisson(0.0),
         workloads.Poisson(float("nan")),
         workloads.Bursty(-1.0, 1.0),
+        workloads.Poisson(float("inf")),
         workloads.Bursty(1.0, 0.0),
+        workloads.Bursty(1.0, 1e200),
+        workloads.Bursty(1.0, float("nan")),
     ],
 )
-def test_rates_that_are_not_positive_are_refused(
+def test_rates_and_variations_out_of_range_are_refused(
     arrivals: workloads.Poisson | workloads.Bursty,
 ) -> None:
     with pytest.raises(InputError):
@@ -118,6 +121,8 @@ def test_pressure_needs_calls_and_a_capacity() -> None:
     workload = Workload(name="w", block_tokens=16, programs=(_program(100),))
     with pytest.raises(InputError, match="must be positive"):
         workloads.programs_at_once(workload, capacity_blocks=0, oversubscription=1)
+    with pytest.raises(InputError, match="must be positive"):
+        workloads.programs_at_once(workload, capacity_blocks=1, oversubscription=float("inf"))
     with pytest.raises(InputError, match="'w' has no calls"):
         workloads.programs_at_once(
             replace(workload, programs=()), capacity_blocks=1, oversubscription=1

@@ -181,6 +181,8 @@ def test_an_unknown_preset_is_refused_by_name() -> None:
         ((0.0, 0.0, 1.0), (1.0, 1.0, 1.0)),
         ((0.0, 1.0), (-1.0, 1.0)),
         ((0.0, 1.0), (1.0,)),
+        ((0.0, 1.0), (1.0, float("inf"))),
+        ((0.0, 0.5, 1.0), (1.0, float("nan"), 0.5)),
         ((), ()),
     ],
 )
@@ -195,3 +197,12 @@ def test_a_log_normal_has_the_quantiles_it_was_given() -> None:
     assert [round(spread.at(level), 6) for level in (0.5, 0.9, 1.0)] == [1.25, 10.2, 308.0]
     rising = [spread.at(step / 1000) for step in range(1001)]
     assert all(a <= b for a, b in itertools.pairwise(rising))
+
+
+@pytest.mark.parametrize(
+    ("median", "p90"),
+    [(0.0, 1.0), (-1.0, 1.0), (2.0, 1.0), (float("nan"), 1.0), (1.0, float("inf"))],
+)
+def test_a_log_normal_needs_a_median_below_its_p90(median: float, p90: float) -> None:
+    with pytest.raises(InputError, match="a log-normal has 0 < median <= p90"):
+        workloads.log_normal(median, p90)
