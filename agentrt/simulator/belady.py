@@ -153,7 +153,11 @@ class _Keeper:
 
     def serve(self, number: int, call: _Call) -> int:
         """Serve a call; its hits."""
-        hits = sum(segment.kept for segment in call.prompt)
+        hits = 0
+        for segment in call.prompt:
+            hits += segment.kept
+            if segment.kept < segment.count:
+                break
         touched = call.touched()
         for segment in touched:
             self._kept -= segment.kept

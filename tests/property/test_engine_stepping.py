@@ -367,3 +367,31 @@ def test_every_call_ends_once_and_its_tokens_are_all_there(
         usages = [event.usage for event in events if isinstance(event, Finished)]
         computed = sum(usage.prompt_tokens - usage.cached_tokens for usage in usages)
         assert engine.computed_tokens == computed
+
+
+def test_who_was_preempted_comes_back_after_a_step_if_there_is_room_again() -> None:
+    setup = EngineSettings(block_tokens=16, kv_blocks=4, watermark=0.0)
+    chain = (Run(2000, 2),)
+    stays = EngineRequest(
+        call_id="stays",
+        prompt=first_blocks(chain, 1),
+        prompt_tokens=31,
+        completion_tokens=5,
+        context=chain,
+    )
+    comes_back = EngineRequest(
+        call_id="comes back",
+        prompt=(),
+        prompt_tokens=15,
+        completion_tokens=3,
+        context=first_blocks(chain, 1),
+    )
+    script = [Asked(0.0, "submit", stays), Asked(0.0, "submit", comes_back)]
+    events = driven(Engine(MODEL, setup), script)
+    assert [untimed(event)[:2] for event in events[-3:]] == [
+        ("Preempted", "comes back"),
+        ("finished", "comes back"),
+        ("finished", "stays"),
+    ]
+    expected = NaiveEngine(MODEL, setup).run(script)
+    assert [untimed(event) for event in events] == [untimed(event) for event in expected]

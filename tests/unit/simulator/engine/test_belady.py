@@ -39,10 +39,17 @@ def test_a_call_as_large_as_the_cache_leaves_nothing_of_others() -> None:
     assert optimal_hits(accesses, 12).hits == (0, 0, 4)
 
 
-def test_what_a_later_call_computes_anew_is_not_kept_for_it() -> None:
-    answered = Access((Run(0, 2),), (Run(0, 4),))
-    accesses = [answered, Access(B, B), answered, Access(A, A)]
-    assert optimal_hits(accesses, 6).hits == (0, 0, 2, 4)
+def test_what_a_later_call_makes_anew_takes_no_room_until_then() -> None:
+    x, y, large = (Run(0, 1),), (Run(10, 1),), (Run(20, 2),)
+    accesses = [Access((), x), Access((), y), Access((), large), Access((), x)]
+    assert optimal_hits([*accesses, Access(x, x), Access(y, y)], 3).hits == (0, 0, 0, 0, 1, 1)
+
+
+def test_of_a_chain_the_head_is_kept() -> None:
+    parts: Chain = (Run(0, 3), Run(50, 3))
+    accesses = [Access(parts, parts), Access(B, B), Access(parts, parts)]
+    assert optimal_hits(accesses, 6).hits == (0, 0, 2)
+    assert optimal_hits([*accesses, Access((Run(0, 3),), (Run(0, 3),))], 8).hits == (0, 0, 4, 3)
 
 
 def test_without_calls_there_is_no_ratio_to_speak_of() -> None:
