@@ -113,7 +113,6 @@ class Scheduler:
             raise self._broken(f"call {event.call_id!r} became ready twice", event.program_id)
         call = Call(event.call_id, program, event.chain, event.prompt_tokens, now, event.is_last)
         self._calls[call.call_id] = program.calls[call.call_id] = call
-        program.hold_until = None
         self._places.wait(call, now)
 
     def _finished(self, event: CallFinished, now: float) -> None:
@@ -125,8 +124,7 @@ class Scheduler:
         replica = self._places.replica_of(call)
         if replica is not None:
             replica.shadow.insert(event.context)
-            if program.has_place:
-                replica.place(program, event.context)
+            call.context = replica.place(program, event.context)
         self._ended(call, now)
 
     def _ended(self, call: Call, now: float) -> None:
@@ -134,8 +132,8 @@ class Scheduler:
         program = call.program
         del self._calls[call.call_id], program.calls[call.call_id]
         self._places.leave(call)
-        if program.has_place and not program.calls:
-            self._places.hold(program, now)
+        if call.context is not None:
+            self._places.hold(program, call.context, now)
 
     def _cancelled(self, call: Call, now: float, actions: list[SchedulerAction]) -> None:
         if call.phase is CallPhase.SENT:
@@ -212,9 +210,9 @@ class Scheduler:
         waiting = [call for call in self._calls.values() if call.call_id in replica.returning]
         for program in list(replica.placed.values()):
             replica.unplace(program)
-            program.hold_until = None
         for call in (*running, *waiting):
             call.phase, call.replica_id, call.sent_at = CallPhase.READY, None, None
+            call.context = None
             self._places.wait(call, now)
 
     # -- answers -----------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from agentrt.errors import InvariantError
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.policy import Policy
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, CallPhase, Program
+from agentrt.scheduler.state import Call, CallPhase, PlacedContext, Program
 from agentrt.scheduler.waiting import WaitingCalls
 
 LOOKAHEAD = 4
 """How many of the first waiting calls are tried when room comes up; bounds the cost of an event."""
 
-_Holds: TypeAlias = list[tuple[float, int, Program]]
+_Holds: TypeAlias = list[tuple[float, int, Program, PlacedContext]]
 
 
 class Places:
@@ -38,6 +38,7 @@ class Places:
         self._changed: dict[ReplicaId, None] = {}
         self._has_newcomers = False
         self._must_retry = False
+        self._held = 0
         self._wake_at: float | None = None
 
     # -- replicas ----------------------------------------------------------------------------
@@ -68,7 +69,12 @@ class Places:
     # -- calls and programs ------------------------------------------------------------------
 
     def wait(self, call: Call, now: float) -> None:
-        """`call` wants to go."""
+        """`call` wants to go. The branch that it goes on with is kept for it."""
+        home = self._home(call.program)
+        if call.program.has_place and home is not None:
+            call.context = home.branch_of(call.program, call.chain)
+            if call.context is not None:
+                call.context.held_until = None
         self._join(call, self._policy.rank(call, now))
 
     def leave(self, call: Call) -> None:
@@ -82,14 +88,14 @@ class Places:
         if home is not None:
             home.returning.remove(call.call_id)
 
-    def hold(self, program: Program, now: float) -> None:
-        """`program` is between calls: from now on its place is kept only for so long."""
+    def hold(self, program: Program, context: PlacedContext, now: float) -> None:
+        """The call on `context` has ended: from now on it is kept only for so long."""
         replica = self._home(program)
-        if replica is None:
+        if replica is None or not context.is_counted:
             return
-        until = now + self._policy.hold_s(program, replica, now)
-        program.hold_until = until
-        entry = (until, program.sequence, program)
+        context.held_until = now + self._policy.hold_s(program, replica, now)
+        self._held += 1
+        entry = (context.held_until, self._held, program, context)
         heapq.heappush(self._holds, entry)
         heapq.heappush(self._holds_of[replica.replica_id], entry)
         self._mark(replica)
@@ -211,23 +217,35 @@ class Places:
         """A program with a place comes before all that are between calls, and before later ones."""
         policy, chain = self._policy, call.chain
         while not policy.may_grow(replica, replica.needed_blocks(chain)):
-            if self._end_hold(replica, math.inf):
+            if self._end_hold(replica, math.inf, call.program):
                 continue
             if replica.running or not self._send_back_last(replica, call):
                 # What runs will end; and a call that is alone goes, whatever it needs.
                 return not replica.running
         return True
 
-    def _end_hold(self, replica: Replica, until: float) -> bool:
-        """Take one place back whose hold ends by `until`, the earliest first."""
+    def _end_hold(self, replica: Replica, until: float, besides: Program | None = None) -> bool:
+        """Count one branch no more whose hold ends by `until`, the earliest first.
+
+        Branches of `besides` are spared.
+        """
         holds = self._holds_of[replica.replica_id]
-        while holds and not _is_held(holds[0]):
-            heapq.heappop(holds)
-        if not holds or holds[0][0] > until:
+        spared: _Holds = []
+        found: tuple[float, int, Program, PlacedContext] | None = None
+        while holds and holds[0][0] <= until and found is None:
+            hold = heapq.heappop(holds)
+            if _is_held(hold) and hold[2] is besides:
+                spared.append(hold)
+            elif _is_held(hold):
+                found = hold
+        for hold in spared:
+            heapq.heappush(holds, hold)
+        if found is None:
             return False
-        program = heapq.heappop(holds)[2]
-        program.hold_until = None
-        replica.unplace(program)
+        _, _, program, context = found
+        replica.drop(program, context)
+        if not program.has_place:
+            self._send_outside(program, replica)
         self._mark(replica)
         return True
 
@@ -248,15 +266,19 @@ class Places:
         last = max(others, key=lambda c: (replica.returning.rank(c.call_id), c.program.sequence))
         replica.unplace(last.program)
         self._offer(replica)
-        for call in last.program.calls.values():
+        self._send_outside(last.program, replica)
+        return True
+
+    def _send_outside(self, program: Program, replica: Replica) -> None:
+        """A program without a place has its calls wait with the others."""
+        for call in program.calls.values():
             if call.call_id in replica.returning:
                 rank = replica.returning.rank(call.call_id)
                 replica.returning.remove(call.call_id)
                 self._join(call, rank)
-        return True
 
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
-        replica.place(call.program, call.chain)
+        call.context = replica.place(call.program, call.chain)
         replica.shadow.insert(call.chain)
         replica.running[call.call_id] = call
         call.phase, call.replica_id, call.sent_at = CallPhase.SENT, replica.replica_id, now
@@ -318,7 +340,7 @@ class Places:
         return found
 
 
-def _is_held(entry: tuple[float, int, Program]) -> bool:
-    """Whether a hold still stands: its program has a place and no call since."""
-    until, _, program = entry
-    return program.has_place and program.hold_until == until
+def _is_held(hold: tuple[float, int, Program, PlacedContext]) -> bool:
+    """Whether a hold still stands: no call has come for its branch, and it is still counted."""
+    until, _, _, context = hold
+    return context.is_counted and context.held_until == until

@@ -9,8 +9,6 @@ from agentrt.scheduler.state import Call, PlacedContext, Program
 from agentrt.scheduler.waiting import WaitingCalls
 
 _UNBOUNDED = 1 << 62
-MAX_BRANCHES = 16
-"""Branches of one program whose contexts are kept in its place; the oldest goes first."""
 
 
 class Replica:
@@ -47,28 +45,46 @@ class Replica:
         """Blocks of `chain` that no program with a place has already."""
         return block_count(chain) - self._contexts.match(chain)
 
-    def place(self, program: Program, chain: Chain) -> None:
-        """Give `program` a place, or let the one it has grow: `chain` counts from here on."""
+    def place(self, program: Program, chain: Chain) -> PlacedContext:
+        """Give `program` a place, or let the one it has grow: `chain` counts from here on.
+
+        What was counted of the branch that `chain` goes on with is counted as part of it.
+        """
         self._contexts.insert(chain)
-        reference = self._contexts.acquire(chain)
-        for context in list(program.contexts):
-            if shared_blocks(context.chain, chain) == block_count(context.chain):
-                self._give_up(program, context)  # the new context goes on where this one ended
-        program.contexts.append(PlacedContext(chain, reference))
-        if len(program.contexts) > MAX_BRANCHES:
-            self._give_up(program, program.contexts[0])
+        context = PlacedContext(chain, self._contexts.acquire(chain))
+        earlier = self.branch_of(program, chain)
+        if earlier is not None:
+            self._give_up(program, earlier)
+        program.contexts.append(context)
         self.placed[program.program_id] = program
         program.replica_id = self.replica_id
         program.has_place = True
+        return context
+
+    def branch_of(self, program: Program, chain: Chain) -> PlacedContext | None:
+        """The longest branch that `chain` goes on with, if there is one."""
+        found: PlacedContext | None = None
+        longest = -1
+        for context in program.contexts:
+            blocks = block_count(context.chain)
+            if blocks > longest and shared_blocks(context.chain, chain) == blocks:
+                found, longest = context, blocks
+        return found
+
+    def drop(self, program: Program, context: PlacedContext) -> None:
+        """Count one branch no more; without calls and branches the program has no place."""
+        self._give_up(program, context)
+        if not program.contexts:
+            program.has_place = False
+            self.placed.pop(program.program_id, None)
 
     def unplace(self, program: Program) -> None:
         """Take the place back; what it alone needed is free."""
         for context in list(program.contexts):
-            self._give_up(program, context)
-        program.has_place = False
-        self.placed.pop(program.program_id, None)
+            self.drop(program, context)
 
     def _give_up(self, program: Program, context: PlacedContext) -> None:
         program.contexts.remove(context)
+        context.is_counted = False
         self._contexts.release(context.reference)
         self._contexts.evict(self._contexts.evictable_blocks)

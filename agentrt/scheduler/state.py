@@ -25,18 +25,27 @@ class CallPhase(Enum):
     SENT = "sent"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PlacedContext:
-    """The blocks of one branch of a program with a place, and what keeps them counted."""
+    """The blocks of one branch of a program with a place, and what keeps them counted.
+
+    Attributes:
+        held_until: Since its call has ended: until when it is kept though others wait; None while
+            a call is under way on it.
+        is_counted: It has not been given up, and no longer one has taken its place.
+    """
 
     chain: Chain
     reference: Reference
+    held_until: float | None = None
+    is_counted: bool = True
 
 
 class Call:
     """One LLM call, from ready to ended.
 
     Attributes:
+        context: What its program's place counts for it: the branch it goes on with, then its own.
         was_tried: Room was looked for in vain, wherever it might go.
     """
 
@@ -44,6 +53,7 @@ class Call:
         "call_id",
         "chain",
         "completion_tokens",
+        "context",
         "is_last",
         "phase",
         "program",
@@ -68,6 +78,7 @@ class Call:
         self.chain = chain
         self.prompt_tokens = prompt_tokens
         self.completion_tokens = 0
+        self.context: PlacedContext | None = None
         self.is_last = is_last
         self.ready_at = ready_at
         self.sent_at: float | None = None
@@ -85,9 +96,8 @@ class Program:
         tools: At work now, by their call's id: (tool, argument class, since when).
         replica_id: Where its place is, or was last; None: it never had one.
         contexts: While it has a place: the blocks of its branches.
-        has_place: Its contexts are counted in its replica's occupancy. A place is kept over tool
-            calls, for as long as it is held.
-        hold_until: While it is between calls: until when it keeps its place though others wait.
+        has_place: Its contexts are counted in its replica's occupancy, each for as long as a call
+            is under way on it, and over tool calls for as long as it is held.
         attained_s: Engine time its calls have had, in seconds (Autellix's attained service).
         turns: Calls that have ended.
     """
@@ -99,7 +109,6 @@ class Program:
         "contexts",
         "deadline_at",
         "has_place",
-        "hold_until",
         "program_id",
         "replica_id",
         "sequence",
@@ -130,7 +139,6 @@ class Program:
         self.replica_id: ReplicaId | None = None
         self.contexts: list[PlacedContext] = []
         self.has_place = False
-        self.hold_until: float | None = None
         self.attained_s = 0.0
         self.turns = 0
 
