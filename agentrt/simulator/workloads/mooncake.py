@@ -87,9 +87,6 @@ def _conversations(requests: Sequence[_Request]) -> list[list[_Request]]:
         if found is None:
             found = len(conversations)
             conversations.append([])
-        else:
-            last = conversations[found][-1]
-            del open_at[last.ids[last.full - 1]]
         conversations[found].append(request)
         # A block that others had before is a common system prompt, and proves nothing.
         if request.full and request.ids[request.full - 1] not in seen:

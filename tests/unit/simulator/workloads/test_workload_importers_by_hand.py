@@ -322,3 +322,27 @@ def test_lmcache_turns_cannot_keep_more_than_the_prompt_before_had() -> None:
 
     with pytest.raises(InputError, match=r"turns\[0\]: keep: expected at most 0 characters, got 1"):
         _read("lmcache_miniswe", [{"session_id": "s", "turns": turns}])
+
+
+def test_azure_requests_come_in_the_order_of_time() -> None:
+    workload = workloads.read_as("azure", [AZURE[0], AZURE[2], AZURE[1]])
+
+    assert [program.arrival_s for program in workload.programs] == [0.0, 1.5]
+
+
+def test_openhands_prompts_that_became_shorter_keep_the_system_prompt_alone() -> None:
+    run = json.loads(json.dumps(SAMPLES["openhands"][0]))
+    run["token_usages"].append({"prompt_tokens": 120, "completion_tokens": 5})
+
+    (program,) = _read("openhands", [run]).programs
+    first, _, condensed = _calls(program)
+
+    assert shared_blocks(first.prompt, condensed.prompt) == 3
+
+
+def test_mooncake_next_turns_have_room_for_the_answer() -> None:
+    short = MOONCAKE[2] | {"input_length": 1199, "hash_ids": [0, 1, 4]}
+
+    workload = _read("mooncake", [MOONCAKE[0], short])
+
+    assert [len(program.steps) for program in workload.programs] == [1, 1]

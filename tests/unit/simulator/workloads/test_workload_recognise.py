@@ -53,6 +53,7 @@ def test_a_forced_format_must_exist() -> None:
             ("azure", ["azure_llm_2023/a_code.csv.gz", "azure_llm_2023/b_conv.csv.gz"]),
         ),
         (["runs/miniswe.jsonl"], ("lmcache_miniswe", ["runs/miniswe.jsonl"])),
+        (["tau_bench_x/weka.jsonl"], ("weka", ["tau_bench_x/weka.jsonl"])),
         (["tau_bench_x/t.jsonl", "tau_bench_x/t.txt"], ("tau_bench", ["tau_bench_x/t.jsonl"])),
     ],
 )

@@ -61,11 +61,21 @@ def test_a_workload_is_described_whole() -> None:
 
 def test_reuse_is_counted_in_the_order_of_arrival() -> None:
     """A block counts as known only after the call that brought it."""
-    early, late = _program("a", 100, 0.0), _program("b", 200, 10.0)
-    forwards = Workload(name="w", block_tokens=16, programs=(early, late))
-    backwards = Workload(name="w", block_tokens=16, programs=(late, early))
+    long, short = (Run(0, 10),), (Run(0, 4),)
+    late = ProgramTrace(program_id="late", arrival_s=10.0, steps=(_call((), short, short),))
+    early = ProgramTrace(
+        program_id="early",
+        arrival_s=0.0,
+        steps=(
+            ToolStep(after=(), tool="wait", duration_s=9.0),
+            _call((0,), long, long, gap_s=0.5),
+        ),
+    )
 
-    assert workloads.summarise(forwards) == workloads.summarise(backwards)
+    summary = workloads.summarise(Workload(name="w", block_tokens=16, programs=(late, early)))
+
+    # The early program is ready at 9.5 s and brings all 10 blocks; the late one brings none.
+    assert summary.new_tokens == Spread(84.0, 148.0, 162.4, 164.0)
 
 
 def test_runs_across_pages_of_ids_are_counted_block_by_block() -> None:

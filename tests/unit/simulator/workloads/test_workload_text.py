@@ -31,6 +31,13 @@ def test_a_message_after_an_empty_line_changes_no_block_before_it() -> None:
     assert shared_blocks(before, after) == block_count(before)
 
 
+def test_equal_text_further_on_is_another_block() -> None:
+    chain, _ = TextBlocks(2).measured("one two" + " one two" * 20)
+    ids = [run.first + at for run in chain for at in range(run.count)]
+
+    assert len(set(ids)) == len(ids) == 21
+
+
 def test_an_empty_text_has_a_token_and_no_block() -> None:
     assert TextBlocks(16).measured("") == ((), 1)
 
