@@ -40,7 +40,7 @@ def test_any_lines_are_a_workload_or_an_input_error(name: str, lines: list[str])
 
 
 @pytest.mark.parametrize("name", _NAMES)
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data())
 def test_a_spoilt_record_is_refused_or_read_soundly(name: str, data: st.DataObject) -> None:
     samples = copy.deepcopy(SAMPLES[name])

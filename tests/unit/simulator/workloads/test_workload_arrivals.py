@@ -107,8 +107,8 @@ def test_programs_at_once_fill_the_capacity_so_many_times_over() -> None:
     programs = tuple(_program(1000 * at) for at in range(1, 4))
     workload = Workload(name="w", block_tokens=16, programs=programs)
 
-    # 4 blocks of all, and 11 more a program on average: 4 + 9 * 11 = 103 (and 108 is nearer to it than to 10)
-    # and 4 + 18 * 11 = 202.
+    # 4 blocks of all, and 11 more a program on average: 9 programs have 103, 18 have 202. 108 is
+    # nearer to 9 than to 10.
     for oversubscription, expected in ((1.08, 9), (2.02, 18), (0.01, 1)):
         assert (
             workloads.programs_at_once(
