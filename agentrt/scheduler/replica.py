@@ -9,6 +9,7 @@ from agentrt.scheduler.state import Call, PlacedContext, Program
 from agentrt.scheduler.waiting import WaitingCalls
 
 _UNBOUNDED = 1 << 62
+_GROWTHS_REMEMBERED = 64
 
 
 class Replica:
@@ -19,6 +20,8 @@ class Replica:
         running: Calls that were sent and have not ended.
         placed: Programs that have a place: their contexts are counted in `occupied_blocks`.
         returning: Calls of programs with a place that wait for room to grow.
+        growth_blocks: By how much a branch grows at a time, on average lately: once when its call
+            is sent, with what tools have said, and once with its answer.
     """
 
     def __init__(self, replica_id: ReplicaId, kv_blocks: int, max_running: int | None) -> None:
@@ -29,6 +32,7 @@ class Replica:
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}
         self.returning = WaitingCalls()
+        self.growth_blocks = 0.0
         # The contexts of programs with a place, shared prefixes once. Its capacity never binds.
         self._contexts = RadixCache(_UNBOUNDED)
 
@@ -54,6 +58,8 @@ class Replica:
         context = PlacedContext(chain, self._contexts.acquire(chain))
         earlier = self.branch_of(program, chain)
         if earlier is not None:
+            grown = block_count(chain) - block_count(earlier.chain)
+            self.growth_blocks += (grown - self.growth_blocks) / _GROWTHS_REMEMBERED
             self._give_up(program, earlier)
         program.contexts.append(context)
         self.placed[program.program_id] = program

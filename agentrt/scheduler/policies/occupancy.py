@@ -13,7 +13,9 @@ class ByOccupancy:
     """Admission by KV occupancy, order by service attained, both within bounds.
 
     Attributes:
-        headroom: Share of the cache kept free of newcomers, for contexts to grow into.
+        headroom: Share of the cache kept free of newcomers.
+        growth_turns: Turns' worth of growth kept free for each program with a place, as measured on
+            the replica: programs that grow by leaps get fewer places.
         attained_weight: Seconds of rank for each second of engine time that a program has had
             (Autellix's least attained service, as a bounded handicap); 0: program FCFS.
         patience_s: The largest handicap, and how long a call that does not fit is overtaken: so no
@@ -22,7 +24,8 @@ class ByOccupancy:
         move_after_s: How long a program without a place waits for the replica that has its blocks.
     """
 
-    headroom: float = 0.1
+    headroom: float = 0.05
+    growth_turns: float = 2.5
     attained_weight: float = 0.0
     patience_s: float = 60.0
     hold_limit_s: float = 10.0
@@ -37,7 +40,9 @@ class ByOccupancy:
         if not replica.placed:
             return True  # alone, a program goes whatever it needs
         limit = replica.kv_blocks * (1.0 - self.headroom)
-        return replica.occupied_blocks + needed_blocks <= limit
+        turn_blocks = 2.0 * replica.growth_blocks  # what tools have said, and the answer
+        growth_blocks = turn_blocks * self.growth_turns * (len(replica.placed) + 1)
+        return replica.occupied_blocks + needed_blocks + growth_blocks <= limit
 
     def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
         return replica.occupied_blocks + needed_blocks <= replica.kv_blocks

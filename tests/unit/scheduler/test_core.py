@@ -92,7 +92,7 @@ def test_programs_enter_in_the_order_they_arrived_whenever_their_calls_came() ->
 
 def test_occupancy_counts_a_shared_prefix_once() -> None:
     # 100 blocks, a tenth kept free: 10 shared and 20 each make 90 for four programs.
-    core = scheduler(ByOccupancy(), programs=5)
+    core = scheduler(ByOccupancy(headroom=0.1), programs=5)
     for index in range(4):
         assert core.handle(ready(f"{index}.0"), 10.0) == [SendCall(f"{index}.0", "r0")]
     assert core.replicas[0].occupied_blocks == 90
@@ -221,3 +221,16 @@ def test_an_error_tells_the_story_of_its_program_and_of_no_other() -> None:
     with pytest.raises(InvariantError) as raised:
         core.handle(finished("1.0"), 11.0)
     assert raised.value.story == (ProgramArrived(program_id="1"), ready("1.0"), finished("1.0"))
+
+
+def test_programs_that_grow_by_leaps_get_fewer_places() -> None:
+    def admitted(grows_to: int) -> int:
+        core = scheduler(ByOccupancy(headroom=0.0, growth_turns=2.0), programs=9, kv_blocks=400)
+        core.handle(ready("0.0"), 10.0)
+        core.handle(finished("0.0", 20 + grows_to), 11.0)
+        sent = [core.handle(ready(f"{index}.0"), 12.0) for index in range(1, 9)]
+        return sum(len(actions) for actions in sent)
+
+    assert admitted(grows_to=0) == 8
+    # 300 blocks grown once count as 300/64 on average, and four such growths are kept free a place.
+    assert admitted(grows_to=300) < 8
