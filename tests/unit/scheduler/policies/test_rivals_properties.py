@@ -1,0 +1,54 @@
+"""Under every rival all programs end, and the same events give the same actions."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentrt.scheduler.policies.continuum import Continuum, ContinuumHistory
+from agentrt.scheduler.policies.thunderagent import ThunderAgent
+from agentrt.scheduler.policy import Policy
+from tests.property.scheduler_driver import World
+
+
+def _learned() -> ContinuumHistory:
+    history = ContinuumHistory()
+    for index in range(300):
+        history.observe_gap("shell", 0.05 * index)
+        history.observe_program(1 + index % 9)
+        history.observe_delay(index % 7)
+    return history
+
+
+RIVALS: list[Policy] = [
+    ThunderAgent(),
+    ThunderAgent(acting_weight=0.0),
+    Continuum(),
+    Continuum(_learned()),
+]
+rivals = st.sampled_from(RIVALS)
+seeds = st.integers(0, 10**6)
+
+
+@given(
+    world=st.builds(
+        World,
+        rivals,
+        seeds,
+        replicas=st.just(1),  # with more, a policy without patience can meet a lost wake-up
+        kv_blocks=st.integers(20, 600),
+        max_running=st.none() | st.integers(1, 6),
+        width=st.integers(1, 3),
+        disturbances=st.integers(0, 4),
+    )
+)
+@settings(deadline=None)
+def test_every_program_comes_to_its_end_and_every_count_holds(world: World) -> None:
+    world.run()
+
+
+@given(policy=rivals, seed=seeds)
+@settings(deadline=None, max_examples=20)
+def test_the_same_events_give_the_same_actions(policy: Policy, seed: int) -> None:
+    first = World(policy, seed, width=2, disturbances=2).run().log
+    assert World(policy, seed, width=2, disturbances=2).run().log == first
