@@ -5,7 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentrt.estimates.book import Estimates
 from agentrt.scheduler.policies.continuum import Continuum, ContinuumHistory
+from agentrt.scheduler.policies.deadline_slack import DeadlineSlack
+from agentrt.scheduler.policies.gittins import Gittins
+from agentrt.scheduler.policies.infercept import ForwardCost, InferCept
+from agentrt.scheduler.policies.plas import Plas
+from agentrt.scheduler.policies.saga import Saga
 from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from agentrt.scheduler.policy import Policy
 from tests.property.scheduler_driver import World
@@ -25,6 +31,13 @@ RIVALS: list[Policy] = [
     ThunderAgent(acting_weight=0.0),
     Continuum(),
     Continuum(_learned()),
+    Plas(cap=1),
+    Plas(cap=4, queues=3, beta=50.0),
+    InferCept(),
+    InferCept(ForwardCost(step_s=1.0, token_s=0.01)),
+    Saga(),
+    Gittins(Estimates()),
+    DeadlineSlack(Estimates()),
 ]
 rivals = st.sampled_from(RIVALS)
 seeds = st.integers(0, 10**6)

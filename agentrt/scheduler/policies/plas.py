@@ -1,0 +1,65 @@
+"""`Plas`: program-level least attained service, in queues (Autellix, arXiv 2502.13965).
+
+A program's priority is the engine time that its calls have had, discretised into K queues; a call
+whose wait is `beta` times its program's service is promoted to the first queue. K, the bounds of the
+queues and `beta` are not published: those here are ours. `docs/rivals.md` says what is missing.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from dataclasses import dataclass
+
+from agentrt.scheduler.replica import Replica
+from agentrt.scheduler.state import Call, Program
+
+_SHORT_TOKENS = 2048  # of a call that goes to the least loaded engine, not to its program's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plas:
+    """At most `cap` calls are sent at a time; the others wait in the queues' order.
+
+    Attributes:
+        cap: Calls under way on a replica: what an engine's own queue orders is out of reach.
+        queues: K; the first has programs with less than `quantum_s` of service, each next one
+            reaches to twice as much, the last has the rest.
+        beta: Waiting time over service time, from which on a call is in the first queue.
+    """
+
+    cap: int
+    queues: int = 8
+    quantum_s: float = 1.0
+    beta: float = 4.0
+    patience_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cap < 1 or self.queues < 1 or not self.quantum_s > 0.0 or not self.beta >= 0.0:
+            raise ValueError("a cap, queues and their quantum are positive")
+
+    @property
+    def name(self) -> str:
+        return f"plas-{self.cap}"
+
+    def queue_start_s(self, attained_s: float) -> float:
+        """The least service of those in the queue of a program that has attained so much."""
+        bounds = [self.quantum_s * 2.0**k for k in range(self.queues - 1)]
+        queue = bisect_right(bounds, attained_s)
+        return bounds[queue - 1] if queue else 0.0
+
+    def rank(self, call: Call, now: float) -> float:
+        # The time of its promotion: of those in the first queue, the first to come there goes first.
+        return now + self.beta * self.queue_start_s(call.program.attained_s)
+
+    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
+        return len(replica.placed) < self.cap and len(replica.running) < self.cap
+
+    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
+        return len(replica.running) < self.cap
+
+    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
+        return 0.0  # calls have places, programs have none: KV residency is not looked at
+
+    def move_at(self, call: Call, home: Replica) -> float:
+        return -math.inf if call.prompt_tokens <= _SHORT_TOKENS else math.inf

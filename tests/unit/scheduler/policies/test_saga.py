@@ -1,0 +1,92 @@
+"""SAGA's time to live and urgency, on numbers worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from agentrt.estimates.book import Estimates
+from agentrt.estimates.durations import ToolUse
+from agentrt.scheduler.policies.saga import Saga, ttl_s
+from tests.unit.scheduler.policies.placed_programs import (
+    make_call,
+    make_program,
+    make_replica,
+    place,
+)
+
+
+@pytest.mark.parametrize(
+    ("p95_s", "used_share", "expected"),
+    [
+        (2.5, 0.0, 2.5),
+        (2.5, 0.7, 2.5),
+        (2.5, 0.8, 1.875),  # pressure 1/2: a quarter less
+        (2.5, 0.9, 1.25),
+        (2.5, 1.3, 1.25),
+        (45.0, 0.75, 39.375),
+        (1_000.0, 0.0, 300.0),
+        (1_000.0, 0.9, 300.0),
+        (500.0, 0.9, 250.0),
+        (math.inf, 0.9, 300.0),
+    ],
+)
+def test_the_time_kept_is_the_tools_tail_less_the_fuller_the_cache_is(
+    p95_s: float, used_share: float, expected: float
+) -> None:
+    assert ttl_s(p95_s, used_share) == pytest.approx(expected)
+
+
+def _learned() -> Estimates:
+    estimates = Estimates()
+    for _ in range(500):
+        estimates.observe_next_call("swe", 1, [(ToolUse("edit"), 0.1)], 0.1)
+        estimates.observe_next_call("swe", 1, [(ToolUse("pytest"), 40.0)], 40.0)
+    return estimates
+
+
+def test_a_tool_that_is_known_to_be_at_work_is_asked_for_and_any_tool_otherwise() -> None:
+    estimates = _learned()
+    policy = Saga(estimates)
+    replica = make_replica(kv_blocks=100)
+    program = place(replica, make_program("a"), 80)
+    any_tool = estimates.next_call.next_call_of(ToolUse("")).quantile(0.95)
+    assert policy.hold_s(program, replica, now=1.0) == pytest.approx(0.75 * any_tool)
+    program.tools["t"] = ("edit", "", 0.0)
+    edit = estimates.next_call.next_call_of(ToolUse("edit")).quantile(0.95)
+    assert policy.hold_s(program, replica, now=1.0) == pytest.approx(0.75 * edit)
+    assert edit < 1.0
+    assert any_tool > 30.0
+
+
+def test_urgency_is_the_work_left_over_the_time_left() -> None:
+    policy = Saga(work_s=60.0, completion_s=300.0)
+    program = make_program("a", arrived_at=100.0)
+    assert policy.urgency(program, now=100.0) == 60.0 / 450.0
+    program.attained_s = 45.0
+    assert policy.urgency(program, now=520.0) == 0.5
+    assert policy.urgency(program, now=550.0) == math.inf
+    program.deadline_at = 250.0
+    assert policy.urgency(program, now=220.0) == 0.5
+    program.attained_s = 99.0
+    assert policy.urgency(program, now=220.0) == 0.0
+
+
+def test_the_most_urgent_is_ranked_earlier_by_a_bounded_time() -> None:
+    policy = Saga(work_s=60.0, urgency_s=40.0)
+    program = make_program("a", arrived_at=100.0)
+    program.deadline_at = 220.0
+    assert policy.rank(make_call(program, 5), now=100.0) == 80.0
+    assert policy.rank(make_call(program, 5), now=219.0) == 60.0
+    assert policy.rank(make_call(program, 5), now=999.0) == 60.0
+
+
+def test_a_call_leaves_a_full_home_at_once_and_is_stolen_from_another_after_an_epoch() -> None:
+    replica = make_replica(kv_blocks=100)
+    program = place(replica, make_program("a"), 79)
+    call = make_call(make_program("b", 2), 30, at=5.0)
+    assert Saga().move_at(call, replica) == 5.1
+    replica.unplace(program)
+    place(replica, program, 80)
+    assert Saga().move_at(call, replica) == 5.0
