@@ -12,6 +12,7 @@ import typer
 from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
 from agentrt.cli.output import discard, only_answers_on_stdout
+from agentrt.cli.simulate_command import simulate
 
 # Not exported by name in every release that we accept, but always BadParameter's bases.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -214,6 +215,13 @@ def show(
     from agentrt.cli.stored import show_run  # noqa: PLC0415
 
     return perform(lambda answers: show_run(answers, run, store, is_json=is_json), is_json=is_json)
+
+
+app.command(
+    epilog=_example(
+        "agentrt simulate made:swe --compare fcfs,best-cap,occupancy --oversubscription 2"
+    )
+)(simulate)
 
 
 @app.command(epilog=_example("agentrt doctor vllm+http://gpu0:8000"))

@@ -1,0 +1,197 @@
+"""Comparing policies: same work for all, caps found by trying, figures over seeds, the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from xml.etree import ElementTree
+
+import pytest
+
+from agentrt.errors import InputError
+from agentrt.ir.workload import Workload
+from agentrt.scheduler.policies import named
+from agentrt.scheduler.policies.fixed_cap import FixedCap
+from agentrt.simulator.comparison import (
+    FIGURES,
+    AsRecorded,
+    CapTrial,
+    Contender,
+    Load,
+    Outcome,
+    Oversubscription,
+    Setup,
+    Spread,
+    compare,
+    grouped,
+    load_text,
+    spread,
+)
+from agentrt.simulator.engine_presets import PRESETS
+from agentrt.simulator.plot import plot_svg
+from agentrt.simulator.report import report
+from agentrt.simulator.simulation import simulate
+from agentrt.simulator.workloads import ClosedLoop, Poisson, generate, preset
+
+MODEL = PRESETS["llama-3-8b-h100"]
+SETUP = Setup(model=MODEL, kv_blocks=3000)
+BEST_CAP = Contender("best-cap", None)
+
+
+def made(seed: int) -> Workload:
+    return generate(preset("browser", programs=16), seed=seed)
+
+
+def of(*labels: str) -> list[Contender]:
+    return [Contender(label, partial(named, label)) for label in labels]
+
+
+def compared(
+    contenders: Sequence[Contender], *loads: Load, seeds: Sequence[int] = (0,)
+) -> tuple[Outcome, ...]:
+    return compare(made, contenders, setup=SETUP, loads=loads, seeds=seeds)
+
+
+def test_an_outcome_is_the_report_of_that_replay() -> None:
+    (outcome,) = compared(of("cap-3"), ClosedLoop(6))
+    replay = simulate(made(0), FixedCap(3), model=MODEL, kv_blocks=3000, programs_at_once=6)
+    assert outcome.report == report(replay)
+    assert (outcome.programs_at_once, outcome.wanted_at_once, outcome.kv_blocks) == (6, 6, 3000)
+    assert len(outcome.completions_s) == 16
+
+
+def test_outcomes_come_by_load_then_policy_then_seed() -> None:
+    outcomes = compared(of("fcfs", "cap-2"), ClosedLoop(2), ClosedLoop(4), seeds=(3, 4))
+    places = [(o.load, o.label, o.seed) for o in outcomes]
+    assert places == [
+        (ClosedLoop(count), label, seed)
+        for count in (2, 4)
+        for label in ("fcfs", "cap-2")
+        for seed in (3, 4)
+    ]
+    assert [(load, list(found)) for load, found in grouped(outcomes)] == [
+        (ClosedLoop(2), ["fcfs", "cap-2"]),
+        (ClosedLoop(4), ["fcfs", "cap-2"]),
+    ]
+
+
+def test_the_same_comparison_has_the_same_outcomes() -> None:
+    contenders = [*of("fcfs"), BEST_CAP]
+    loads = (Poisson(0.5), Oversubscription(2.0))
+    assert compared(contenders, *loads) == compared(contenders, *loads)
+
+
+def test_the_best_cap_is_the_best_of_those_tried_and_as_good_as_any() -> None:
+    load = ClosedLoop(12)
+    (best,) = compared([BEST_CAP], load)
+    every = {
+        cap: compared(of(f"cap-{cap}"), load)[0].report.mean_completion_s for cap in range(1, 13)
+    }
+    tried = {trial.cap: trial.mean_completion_s for trial in best.trials}
+    assert tried == {cap: every[cap] for cap in tried}
+    assert 12 in tried, "no cap at all is one of them"
+    assert best.cap is not None
+    assert best.report.mean_completion_s == every[best.cap] == min(tried.values())
+    assert best.report.mean_completion_s <= min(every.values()) * 1.02
+
+
+def test_of_caps_that_do_the_same_the_lowest_is_taken() -> None:
+    (best,) = compared([BEST_CAP], ClosedLoop(1))
+    assert (best.trials, best.cap) == ((CapTrial(1, best.report.mean_completion_s),), 1)
+
+
+def test_oversubscription_says_how_many_programs_it_wants_and_how_many_there_are() -> None:
+    (few,) = compared(of("fcfs"), Oversubscription(0.001))
+    (many,) = compared(of("fcfs"), Oversubscription(1e6))
+    assert (few.programs_at_once, few.wanted_at_once) == (1, 1)
+    assert many.programs_at_once == 16
+    assert many.wanted_at_once is not None
+    assert many.wanted_at_once > 16
+
+
+def test_recorded_arrivals_stand_unless_a_load_is_asked_for() -> None:
+    timed = replace(
+        made(0),
+        programs=tuple(
+            replace(program, arrival_s=1e5 * at) for at, program in enumerate(made(0).programs)
+        ),
+    )
+
+    def run(load: Load) -> Outcome:
+        return compare(lambda _: timed, of("fcfs"), setup=SETUP, loads=[load], seeds=[0])[0]
+
+    assert run(AsRecorded()).report.makespan_s > 15e5
+    assert run(AsRecorded()).programs_at_once is None
+    loads: list[Load] = [ClosedLoop(4), Poisson(1.0), Oversubscription(1.0)]
+    for load in loads:
+        assert run(load).report.makespan_s < 1e5
+
+
+def test_figures_over_seeds_are_median_least_and_most() -> None:
+    outcomes = compared(of("fcfs"), ClosedLoop(4), seeds=(0, 1, 2))
+    means = sorted(outcome.report.mean_completion_s for outcome in outcomes)
+    assert spread(outcomes, "mean_completion_s") == Spread(means[1], means[0], means[2])
+    assert all(hasattr(outcomes[0].report, figure) for figure in FIGURES)
+
+
+def test_each_run_is_announced_before_it_begins() -> None:
+    told: list[str] = []
+    compare(made, of("fcfs"), setup=SETUP, loads=[ClosedLoop(2)], seeds=[5, 6], on_run=told.append)
+    assert told == ["fcfs, 2 at once, seed 5", "fcfs, 2 at once, seed 6"]
+
+
+def test_loads_in_words() -> None:
+    loads: list[Load] = [AsRecorded(), Poisson(0.25), ClosedLoop(3), Oversubscription(2.0)]
+    assert [load_text(load) for load in loads] == [
+        "arrivals as recorded",
+        "0.25 programs/s",
+        "3 at once",
+        "oversubscription 2",
+    ]
+
+
+def test_programs_that_fit_no_replica_are_counted_and_crash_nothing() -> None:
+    tiny = Setup(model=MODEL, kv_blocks=10)
+    loads: list[Load] = [Oversubscription(2.0), Poisson(1.0)]
+    contenders = [*of("fcfs", "occupancy"), BEST_CAP]
+    outcomes = compare(made, contenders, setup=tiny, loads=loads, seeds=[0])
+    assert [(o.report.unfinished, o.completions_s) for o in outcomes] == [(16, ())] * 6
+    assert "</svg>" in plot_svg(outcomes, title="none")
+
+
+@pytest.mark.parametrize(
+    "broken", [Setup(model=MODEL, replicas=0), Setup(model=MODEL, kv_blocks=0)]
+)
+def test_a_setup_that_cannot_be_is_refused(broken: Setup) -> None:
+    with pytest.raises(InputError):
+        compare(made, of("fcfs"), setup=broken, loads=[ClosedLoop(1)], seeds=[0])
+
+
+def test_an_empty_workload_is_refused_by_name() -> None:
+    empty = replace(made(0), name="nobody", programs=())
+    with pytest.raises(InputError, match="'nobody' has no programs"):
+        compare(lambda _: empty, of("fcfs"), setup=SETUP, loads=[ClosedLoop(1)], seeds=[0])
+
+
+def drawn(svg: str) -> tuple[list[str], int]:
+    """The texts of a picture, and how many lines it draws."""
+    root = ElementTree.fromstring(svg)  # noqa: S314  our own
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [element.text or "" for element in root.iter(f"{space}text")]
+    return texts, len(list(root.iter(f"{space}polyline")))
+
+
+def test_the_picture_of_one_load_is_of_completion_times() -> None:
+    outcomes = compared(of("fcfs", "cap-2"), ClosedLoop(4))
+    texts, lines = drawn(plot_svg(outcomes, title="a < b & c"))
+    assert lines == 2
+    assert {"a < b & c, 4 at once", "completion time, s", "fcfs", "cap-2"} <= set(texts)
+    assert plot_svg(outcomes, title="t") == plot_svg(outcomes, title="t")
+
+
+def test_the_picture_of_several_loads_has_the_mean_of_each_as_well() -> None:
+    outcomes = compared(of("fcfs", "cap-2"), Oversubscription(0.5), Oversubscription(2.0))
+    texts, lines = drawn(plot_svg(outcomes, title="t"))
+    assert lines == 4
+    assert {"KV oversubscription", "completion time, s", "t, oversubscription 2"} <= set(texts)
