@@ -279,17 +279,19 @@ class _Trial:
         yield from (tried[cap] for cap in sorted(tried))
 
     def _caps(self) -> list[int]:
-        """From a quarter of what fills a cache to four times that, or to all that come at once."""
+        """From a quarter of what fills a cache to four times that, and no cap at all.
+
+        No cap is one that all programs have room under on one replica: not all replicas get as many.
+        """
         replicas = self._setup.replicas
-        at_once = self._at_once or len(self._workload.programs)
-        unlimited = max(1, math.ceil(at_once / replicas))
-        last = min(unlimited, max(1, math.ceil(self._filling(_SWEEP_TO) / replicas)))
+        unlimited = self._at_once or len(self._workload.programs)
+        last = min(math.ceil(unlimited / replicas), -(-self._filling(_SWEEP_TO) // replicas))
         cap = min(last, max(1, self._filling(_SWEEP_FROM) // replicas))
         caps: list[int] = []
         while cap < last:
             caps.append(cap)
             cap = max(cap + 1, round(cap * _SWEEP_STEP))
-        return [*caps, last]
+        return list(dict.fromkeys((*caps, last, unlimited)))
 
     def _tried(self, cap: int) -> CapTrial:
         times = _completions(self._replay(FixedCap(cap), f"cap-{cap}"))

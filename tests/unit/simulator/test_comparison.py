@@ -96,6 +96,15 @@ def test_the_best_cap_is_the_best_of_those_tried_and_as_good_as_any() -> None:
     assert best.report.mean_completion_s <= min(every.values()) * 1.02
 
 
+def test_on_several_replicas_no_cap_at_all_is_tried_as_well() -> None:
+    setup = Setup(model=MODEL, kv_blocks=3000, replicas=3)
+    contenders = [*of("fcfs", "cap-7"), BEST_CAP]
+    fcfs, free, best = compare(made, contenders, setup=setup, loads=[ClosedLoop(7)], seeds=[0])
+    assert 7 in {trial.cap for trial in best.trials}
+    assert free.report.mean_completion_s == fcfs.report.mean_completion_s
+    assert best.report.mean_completion_s <= fcfs.report.mean_completion_s
+
+
 def test_of_caps_that_do_the_same_the_lowest_is_taken() -> None:
     (best,) = compared([BEST_CAP], ClosedLoop(1))
     assert (best.trials, best.cap) == ((CapTrial(1, best.report.mean_completion_s),), 1)
