@@ -19,6 +19,8 @@ from agentrt.clock import Clock, VirtualClock
 GRACE_S = 5.0
 """How long a cancelled run waits for a synchronous tool that is under way."""
 
+_LAST_MOMENT_S = 1.0
+
 _log = logging.getLogger("agentrt.runtime")
 
 
@@ -88,17 +90,28 @@ class Threads:
             except BaseException as error:  # noqa: BLE001  whatever it is, the caller gets it
                 failure = error
             try:
-                loop.call_soon_threadsafe(self._settle, future, value, failure)
+                loop.call_soon_threadsafe(self._settle, future, thread, value, failure)
             except RuntimeError:  # the loop has been closed: nobody waits for this any more
                 return
 
+        thread = threading.Thread(target=work, daemon=True, name="agentrt-tool")
         try:
-            threading.Thread(target=work, daemon=True, name="agentrt-tool").start()
+            thread.start()
         except RuntimeError as error:  # the machine has no thread left: the slot must not be lost
-            self._settle(future, None, error)
+            self._settle(future, None, None, error)
         return future
 
-    def _settle(self, future: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
+    def _settle(
+        self,
+        future: asyncio.Future[Any],
+        thread: threading.Thread | None,
+        value: Any,
+        error: BaseException | None,
+    ) -> None:
+        if thread is not None:
+            # It has done its last work and only has to end: whoever waits for the call then finds
+            # no thread of it. A moment; bounded in case the machine has none for it.
+            thread.join(_LAST_MOMENT_S)
         self._slots.release()
         if self._held is not None:
             self._held.release()
