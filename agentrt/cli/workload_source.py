@@ -104,14 +104,22 @@ def _is_named(name: str, format_name: str) -> bool:
 
 
 def _lines(files: list[Path]) -> Iterator[str]:
-    """The lines of all files, one after another; gzip is told by how a file begins."""
+    """The lines of all files, one after another; gzip is told by how a file begins.
+
+    Of several tables the heading counts once.
+    """
+    heading: str | None = None
     is_empty = True
     for path in files:
         with path.open("rb") as probe:
             is_gzip = probe.read(len(_GZIP_MARK)) == _GZIP_MARK
         with _opened(path, is_gzip=is_gzip) as file:
-            for line in file:
+            for at, line in enumerate(file):
                 is_empty = False
+                if at == 0 and path.name.removesuffix(".gz").endswith(".csv"):
+                    if line == heading:
+                        continue
+                    heading = line
                 yield line
     if is_empty:
         raise InputError("it is empty")

@@ -50,6 +50,14 @@ def test_a_forced_format_takes_the_files_of_that_name_alone(tmp_path: Path) -> N
     assert read(tmp_path, "agentrt") == MADE
 
 
+def test_the_tables_of_a_folder_are_one_table(tmp_path: Path) -> None:
+    heading = "TIMESTAMP,ContextTokens,GeneratedTokens"
+    for name, second in (("azure_b.csv", 5), ("azure_a.csv", 3)):
+        row = f"2023-11-16 18:15:0{second}.0000000,100,10"
+        (tmp_path / name).write_text(f"{heading}\n{row}\n", encoding="utf-8")
+    assert [program.arrival_s for program in read(tmp_path).programs] == [0.0, 2.0]
+
+
 def test_the_first_programs_of_a_file_can_be_taken(tmp_path: Path) -> None:
     file = tmp_path / "w.jsonl"
     file.write_text(LINES, encoding="utf-8")
