@@ -24,7 +24,7 @@ class Gittins:
         self,
         estimates: Estimates,
         *,
-        turn_s: float = 10.0,
+        turn_s: float = 2.0,
         admission: ByOccupancy | None = None,
     ) -> None:
         """`turn_s`: seconds of rank for each turn that `1 / G` is more than one."""
