@@ -9,6 +9,7 @@ from typing import TypeAlias
 from agentrt.errors import InputError
 from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policies.occupancy import ByOccupancy
+from agentrt.scheduler.policies.plas import Plas
 from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.scheduler.policy import Policy
@@ -16,6 +17,7 @@ from agentrt.scheduler.policy import Policy
 BY_NAME: dict[str, type[Policy]] = {
     "fcfs": Unmanaged,
     "occupancy": ByOccupancy,
+    "plas": Plas,
     "thunderagent": ThunderAgent,
 }
 """Those that need nothing from outside; the caps are named by their number, `cap-8`."""
@@ -43,6 +45,9 @@ def named(text: str) -> Policy:
     values = _values(name, rest, parameters(name)) if has_parameters else {}
     try:
         return kind(**values)
+    except TypeError as error:  # all that were given are known: one that must be given is not
+        needed = ", ".join(parameters(name))
+        raise InputError(f"policy {name!r} needs parameters; it has: {needed}") from error
     except ValueError as error:
         raise InputError(f"policy {text[:80]!r}: {error}") from error
 

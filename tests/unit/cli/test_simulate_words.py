@@ -43,7 +43,7 @@ def test_parameters_are_the_numbers_a_policy_is_made_from() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "there are: fcfs, occupancy, thunderagent, cap-N"),
+        ("", "there are: fcfs, occupancy, plas, thunderagent, cap-N"),
         ("lifo", "no policy 'lifo'"),
         ("cap", "no policy 'cap'"),
         ("cap-", "expected cap-N"),
@@ -53,6 +53,8 @@ def test_parameters_are_the_numbers_a_policy_is_made_from() -> None:
         ("cap-99999999999", "expected cap-N"),
         ("cap-3:size=2", "takes no parameters"),
         ("fcfs:headroom=1", "no parameter 'headroom'; it has none"),
+        ("plas", "needs parameters; it has: cap, queues"),
+        ("plas:cap=0", "policy 'plas:cap=0': "),
         ("occupancy:", "it has: headroom"),
         ("occupancy:name=x", "no parameter 'name'"),
         ("occupancy:headroom", "expected a number that is not negative, got ''"),
