@@ -8,7 +8,6 @@ queues and `beta` are not published: those here are ours. `docs/rivals.md` says 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from dataclasses import dataclass
 
 from agentrt.scheduler.replica import Replica
@@ -35,8 +34,10 @@ class Plas:
     patience_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.cap < 1 or self.queues < 1 or not self.quantum_s > 0.0 or not self.beta >= 0.0:
+        if self.cap < 1 or self.queues < 1 or not self.quantum_s > 0.0:
             raise ValueError("a cap, queues and their quantum are positive")
+        if not 0.0 <= self.beta < math.inf:
+            raise ValueError("beta is finite and not negative")
 
     @property
     def name(self) -> str:
@@ -44,9 +45,11 @@ class Plas:
 
     def queue_start_s(self, attained_s: float) -> float:
         """The least service of those in the queue of a program that has attained so much."""
-        bounds = [self.quantum_s * 2.0**k for k in range(self.queues - 1)]
-        queue = bisect_right(bounds, attained_s)
-        return bounds[queue - 1] if queue else 0.0
+        quanta = attained_s / self.quantum_s
+        if quanta < 1.0 or self.queues == 1:
+            return 0.0
+        doublings = math.frexp(quanta)[1] - 1
+        return self.quantum_s * 2.0 ** min(doublings, self.queues - 2)
 
     def rank(self, call: Call, now: float) -> float:
         # The time of its promotion: of those in the first queue, the first to come there goes first.

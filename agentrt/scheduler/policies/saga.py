@@ -75,7 +75,7 @@ class Saga(EngineAdmission):
         uses = [ToolUse(tool, argument) for tool, argument, _ in program.tools.values()]
         pending = uses or [ToolUse("")]  # not known yet: any tool
         p95_s = self.estimates.next_call.next_call(pending).remaining_quantile(_TAIL, 0.0)
-        return ttl_s(p95_s, replica.occupied_blocks / replica.kv_blocks)
+        return ttl_s(p95_s, replica.occupied_blocks / max(replica.kv_blocks, 1))
 
     def move_at(self, call: Call, home: Replica) -> float:
         is_full = home.occupied_blocks >= FULL_LOAD * home.kv_blocks

@@ -36,6 +36,10 @@ def test_four_queues_from_a_second_on_double(attained_s: float, start_s: float) 
     assert Plas(cap=1, queues=4, quantum_s=1.0).queue_start_s(attained_s) == start_s
 
 
+def test_the_cap_is_in_the_name() -> None:
+    assert Plas(cap=7).name == "plas-7"
+
+
 def test_one_queue_is_first_come_first_served() -> None:
     program = make_program("a")
     program.attained_s = 1e6
@@ -85,10 +89,24 @@ def test_the_cap_is_never_exceeded(cap: int, seed: int, width: int) -> None:
     assert most <= cap
 
 
+def test_thousands_of_queues_are_as_many_as_there_are_doublings() -> None:
+    many = Plas(cap=1, queues=5_000, quantum_s=0.5)
+    assert many.queue_start_s(1e300) == 0.5 * 2.0**997
+    assert many.queue_start_s(3.0) == 2.0
+
+
 @pytest.mark.parametrize(
-    "wrong",
-    [{"cap": 0}, {"cap": 1, "queues": 0}, {"cap": 1, "beta": -1}, {"cap": 1, "beta": math.nan}],
+    ("wrong", "why"),
+    [
+        ({"cap": 0}, "positive"),
+        ({"cap": 1, "queues": 0}, "positive"),
+        ({"cap": 1, "quantum_s": 0}, "positive"),
+        ({"cap": 1, "quantum_s": math.nan}, "positive"),
+        ({"cap": 1, "beta": -1}, "finite"),
+        ({"cap": 1, "beta": math.inf}, "finite"),
+        ({"cap": 1, "beta": math.nan}, "finite"),
+    ],
 )
-def test_settings_that_order_nothing_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="positive"):
+def test_settings_that_order_nothing_are_refused(wrong: dict[str, int], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
         Plas(**wrong)

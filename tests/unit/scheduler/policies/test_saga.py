@@ -90,3 +90,11 @@ def test_a_call_leaves_a_full_home_at_once_and_is_stolen_from_another_after_an_e
     replica.unplace(program)
     place(replica, program, 80)
     assert Saga().move_at(call, replica) == 5.0
+
+
+def test_on_a_replica_without_a_cache_contexts_are_kept_for_half_the_tail() -> None:
+    replica = make_replica(kv_blocks=0)
+    program = place(replica, make_program("a"), 5)
+    policy = Saga()
+    tail_s = policy.estimates.next_call.next_call_of(ToolUse("")).quantile(0.95)
+    assert policy.hold_s(program, replica, now=0.0) == pytest.approx(0.5 * tail_s)
