@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from agentrt.errors import InvariantError
@@ -36,6 +36,8 @@ class Places:
         self._by_occupancy: list[tuple[float, ReplicaId]] = []
         self._offered: dict[ReplicaId, float] = {}
         self._changed: dict[ReplicaId, None] = {}
+        self._changes = 0
+        self._changed_at: dict[ReplicaId, int] = {}
         self._has_newcomers = False
         self._must_retry = False
         self._held = 0
@@ -59,6 +61,7 @@ class Places:
         replica = self.known(replica_id)
         del self.replicas[replica_id], self._holds_of[replica_id]
         self._changed.pop(replica_id, None)
+        self._changed_at.pop(replica_id, None)
         self._offered.pop(replica_id, None)
         self._must_retry = True  # who waited for its blocks there may go anywhere now
         return replica
@@ -83,7 +86,9 @@ class Places:
         if call.phase is CallPhase.SENT and replica is not None:
             del replica.running[call.call_id]
             self._mark(replica)
-        self._entering.remove(call.call_id)
+        if call.call_id in self._entering:
+            self._entering.remove(call.call_id)
+            self._has_newcomers = True  # whom it kept back may go now
         home = self._home(call.program)
         if home is not None:
             home.returning.remove(call.call_id)
@@ -126,7 +131,7 @@ class Places:
                 sent.extend(self._return(self.replicas[replica_id], now))
             # A call that was tried before can have found room only where something has changed,
             # unless it is time that has.
-            sent.extend(self._enter(now, None if is_due else changed))
+            sent.extend(self._enter(now, is_due=is_due))
             is_due = False
         return sent
 
@@ -142,7 +147,8 @@ class Places:
                 at = self._holds[0][0]
             home = self._home(head.program)
             if home is not None:
-                at = min(at, self._policy.move_at(head, home))
+                move_at = self._policy.move_at(head, home)
+                at = min(at, move_at) if move_at > now else at
         wake_at = at if now < at < math.inf else None
         is_news = wake_at is not None and wake_at != self._wake_at
         self._wake_at = wake_at
@@ -169,27 +175,24 @@ class Places:
             replica.returning.remove(call.call_id)
             yield self._send(call, replica, now)
 
-    def _enter(
-        self, now: float, changed: Container[ReplicaId] | None
-    ) -> Iterator[tuple[Call, Replica]]:
+    def _enter(self, now: float, *, is_due: bool) -> Iterator[tuple[Call, Replica]]:
         """Calls of programs without a place that get one, first ones first."""
         while True:
-            found = self._first_with_room(now, changed)
+            found = self._first_with_room(now, is_due=is_due)
             if found is None:
                 return
             call, replica = found
             self._entering.remove(call.call_id)
             yield self._send(call, replica, now)
 
-    def _first_with_room(
-        self, now: float, changed: Container[ReplicaId] | None
-    ) -> tuple[Call, Replica] | None:
+    def _first_with_room(self, now: float, *, is_due: bool) -> tuple[Call, Replica] | None:
         for call in self._entering.firsts(LOOKAHEAD):
             for replica in self._candidates(call, now):
-                is_worth_it = not call.was_tried or changed is None or replica.replica_id in changed
+                is_news = self._changed_at[replica.replica_id] > call.tried_at
+                is_worth_it = is_due or is_news
                 if is_worth_it and self._make_room_to_enter(replica, call, now):
                     return call, replica
-            call.was_tried = True
+            call.tried_at = self._changes
             if now - call.ready_at > self._policy.patience_s:
                 return None  # it has waited long enough: nothing goes before it any more
         return None
@@ -309,6 +312,8 @@ class Places:
 
     def _mark(self, replica: Replica) -> None:
         self._changed[replica.replica_id] = None
+        self._changes += 1
+        self._changed_at[replica.replica_id] = self._changes
         self._offer(replica)
 
     def _offer(self, replica: Replica) -> None:

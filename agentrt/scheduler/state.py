@@ -46,7 +46,7 @@ class Call:
 
     Attributes:
         context: What its program's place counts for it: the branch it goes on with, then its own.
-        was_tried: Room was looked for in vain, wherever it might go.
+        tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
     __slots__ = (
@@ -61,7 +61,7 @@ class Call:
         "ready_at",
         "replica_id",
         "sent_at",
-        "was_tried",
+        "tried_at",
     )
 
     def __init__(
@@ -84,7 +84,7 @@ class Call:
         self.sent_at: float | None = None
         self.replica_id: ReplicaId | None = None
         self.phase = CallPhase.READY
-        self.was_tried = False
+        self.tried_at = -1
 
 
 class Program:
