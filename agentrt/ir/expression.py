@@ -73,11 +73,6 @@ class Template:
     parts: tuple[Text | Slot, ...]
     kind: Literal["template"] = "template"
 
-    @property
-    def static_prefix(self) -> str:
-        """The text before the first slot: the same in every run."""
-        return next(iter(part.text for part in self.parts[:1] if isinstance(part, Text)), "")
-
 
 Expression: TypeAlias = Const | Use | Items | Fields | Template
 

@@ -35,11 +35,6 @@ class Threads:
         self._held = clock if isinstance(clock, VirtualClock) else None
         self._abandoned: set[asyncio.Future[Any]] = set()
 
-    @property
-    def abandoned_count(self) -> int:
-        """Calls that ran out of time and have still not returned."""
-        return len(self._abandoned)
-
     async def call(
         self,
         function: Callable[..., Any],

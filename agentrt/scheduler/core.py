@@ -111,7 +111,7 @@ class Scheduler:
         program = self._program(event.program_id, event)
         if event.call_id in self._calls:
             raise self._broken(f"call {event.call_id!r} became ready twice", event.program_id)
-        call = Call(event.call_id, program, event.chain, event.prompt_tokens, now, event.is_last)
+        call = Call(event.call_id, program, event.chain, event.prompt_tokens, now)
         self._calls[call.call_id] = program.calls[call.call_id] = call
         self._places.wait(call, now)
 
@@ -123,7 +123,6 @@ class Scheduler:
             program.attained_s += now - call.sent_at
         replica = self._places.replica_of(call)
         if replica is not None:
-            replica.shadow.insert(event.context)
             call.context = replica.place(program, event.context)
         self._ended(call, now)
 

@@ -282,7 +282,6 @@ class Places:
 
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
         call.context = replica.place(call.program, call.chain)
-        replica.shadow.insert(call.chain)
         replica.running[call.call_id] = call
         call.phase, call.replica_id, call.sent_at = CallPhase.SENT, replica.replica_id, now
         self._offer(replica)

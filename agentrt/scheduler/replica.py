@@ -1,4 +1,4 @@
-"""`Replica`: one server as the scheduler sees it: what its cache holds, and who has a place there."""
+"""`Replica`: one server as the scheduler sees it: what runs there, and who has a place."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ class Replica:
     """One server.
 
     Attributes:
-        shadow: What its prefix cache holds, as far as can be known from outside.
         running: Calls that were sent and have not ended.
         placed: Programs that have a place: their contexts are counted in `occupied_blocks`.
         returning: Calls of programs with a place that wait for room to grow.
@@ -28,7 +27,6 @@ class Replica:
         self.replica_id = replica_id
         self.kv_blocks = kv_blocks
         self.max_running = max_running
-        self.shadow = RadixCache(kv_blocks)
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}
         self.returning = WaitingCalls()

@@ -52,9 +52,7 @@ class Call:
     __slots__ = (
         "call_id",
         "chain",
-        "completion_tokens",
         "context",
-        "is_last",
         "phase",
         "program",
         "prompt_tokens",
@@ -71,15 +69,12 @@ class Call:
         chain: Chain,
         prompt_tokens: int,
         ready_at: float,
-        is_last: bool | None,
     ) -> None:
         self.call_id = call_id
         self.program = program
         self.chain = chain
         self.prompt_tokens = prompt_tokens
-        self.completion_tokens = 0
         self.context: PlacedContext | None = None
-        self.is_last = is_last
         self.ready_at = ready_at
         self.sent_at: float | None = None
         self.replica_id: ReplicaId | None = None

@@ -19,7 +19,7 @@ def make_call(program: Program, blocks: int, *, at: float = 0.0, tokens: int | N
     """A call of blocks that no other program has."""
     chain = (Run(program.sequence << 32, blocks),)
     count = blocks * 16 if tokens is None else tokens
-    return Call(f"{program.program_id}.{program.turns}", program, chain, count, at, None)
+    return Call(f"{program.program_id}.{program.turns}", program, chain, count, at)
 
 
 def place(replica: Replica, program: Program, blocks: int, *, runs: bool = False) -> Program:
