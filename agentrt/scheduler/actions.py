@@ -27,16 +27,20 @@ class CancelCall:
 
 @dataclass(frozen=True, slots=True)
 class HoldKV:
-    """Keep a program's blocks on a replica, where the engine can be asked to, until `until`."""
+    """Keep the blocks of `chain` on a replica until `until`, for a program's next call.
+
+    Only for replicas that take holds. Another hold of the same program there is in addition to it.
+    """
 
     program_id: ProgramId
     replica_id: ReplicaId
+    chain: Chain
     until: float
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseKV:
-    """A program's blocks on a replica may go."""
+    """All blocks that are held for a program on a replica may go."""
 
     program_id: ProgramId
     replica_id: ReplicaId
@@ -44,7 +48,11 @@ class ReleaseKV:
 
 @dataclass(frozen=True, slots=True)
 class Prewarm:
-    """Have a replica compute a prefix that will be needed soon."""
+    """Have a replica compute a prefix that will be needed soon, or use it so that it is kept.
+
+    Advice: a driver that cannot do it does nothing. On any engine it is a call with this prompt and
+    one token of answer; nothing is told of it to the scheduler, which does not wait for it.
+    """
 
     program_id: ProgramId
     replica_id: ReplicaId

@@ -26,6 +26,7 @@ from agentrt.scheduler.events import (
     ProgramCancelled,
     ProgramFinished,
     ProgramId,
+    ProgramIdle,
     ReplicaDown,
     ReplicaId,
     ReplicaReported,
@@ -73,7 +74,7 @@ class Scheduler:
                 self._ended(self._sent(call_id, event), now)
             case CallCancelled(call_id):
                 self._cancelled(self._call(call_id, event), now, actions)
-            case ProgramArrived() | ProgramFinished() | ProgramCancelled():
+            case ProgramArrived() | ProgramIdle() | ProgramFinished() | ProgramCancelled():
                 self._program_changed(event, now, actions)
             case ReplicaUp() | ReplicaDown() | ReplicaReported():
                 self._replica_changed(event, now)
@@ -154,13 +155,16 @@ class Scheduler:
 
     def _program_changed(
         self,
-        event: ProgramArrived | ProgramFinished | ProgramCancelled,
+        event: ProgramArrived | ProgramIdle | ProgramFinished | ProgramCancelled,
         now: float,
         actions: list[SchedulerAction],
     ) -> None:
         match event:
             case ProgramArrived():
                 self._arrive(event, now)
+                return
+            case ProgramIdle(program_id):
+                self._places.give_up_holds(self._program(program_id, event))
                 return
             case ProgramCancelled():
                 program = self._program(event.program_id, event)
@@ -194,7 +198,14 @@ class Scheduler:
     ) -> None:
         match event:
             case ReplicaUp():
-                self._places.add(Replica(event.replica_id, event.kv_blocks, event.max_running))
+                self._places.add(
+                    Replica(
+                        event.replica_id,
+                        event.kv_blocks,
+                        event.max_running,
+                        takes_holds=event.takes_holds,
+                    )
+                )
             case ReplicaDown():
                 self._lose(event.replica_id, now)
             case ReplicaReported():

@@ -46,6 +46,17 @@ class ProgramCancelled:
     program_id: ProgramId
 
 
+@dataclass(frozen=True, slots=True)
+class ProgramIdle:
+    """Nothing has been heard of the program for so long that it may never come back.
+
+    Its place is free for others, as if all its holds had ended. It is not forgotten: its next call
+    waits like any other that has no place.
+    """
+
+    program_id: ProgramId
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallReady:
     """A call could be sent now.
@@ -133,13 +144,15 @@ class ReplicaUp:
     """A server is there (again), with an empty cache as far as is known.
 
     Attributes:
-        kv_blocks: Blocks its KV cache has room for.
+        kv_blocks: Blocks its KV cache has room for; None: not known, or no concern of ours.
         max_running: Calls it works on at once; None: as many as fit.
+        takes_holds: It keeps blocks when asked to: `HoldKV` and `ReleaseKV` are for it.
     """
 
     replica_id: ReplicaId
-    kv_blocks: int
+    kv_blocks: int | None
     max_running: int | None = None
+    takes_holds: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +183,7 @@ SchedulerEvent: TypeAlias = (
     ProgramArrived
     | ProgramFinished
     | ProgramCancelled
+    | ProgramIdle
     | CallReady
     | CallStarted
     | FirstToken

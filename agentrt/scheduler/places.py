@@ -105,6 +105,18 @@ class Places:
         heapq.heappush(self._holds_of[replica.replica_id], entry)
         self._mark(replica)
 
+    def give_up_holds(self, program: Program) -> None:
+        """Count the branches of `program` no more that no call is under way on."""
+        replica = self._home(program)
+        idle = [context for context in program.contexts if context.held_until is not None]
+        if replica is None or not idle:
+            return
+        for context in idle:
+            replica.drop(program, context)
+        if not program.has_place:
+            self._send_outside(program, replica)
+        self._mark(replica)
+
     def take_back(self, program: Program) -> None:
         """`program` needs no place any more."""
         replica = self._home(program)

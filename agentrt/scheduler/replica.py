@@ -23,9 +23,17 @@ class Replica:
             is sent, with what tools have said, and once with its answer.
     """
 
-    def __init__(self, replica_id: ReplicaId, kv_blocks: int, max_running: int | None) -> None:
+    def __init__(
+        self,
+        replica_id: ReplicaId,
+        kv_blocks: int | None,
+        max_running: int | None = None,
+        *,
+        takes_holds: bool = False,
+    ) -> None:
         self.replica_id = replica_id
-        self.kv_blocks = kv_blocks
+        self.kv_blocks = _UNBOUNDED if kv_blocks is None else kv_blocks
+        self.takes_holds = takes_holds
         self.max_running = max_running
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}

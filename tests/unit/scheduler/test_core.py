@@ -18,6 +18,7 @@ from agentrt.scheduler.events import (
     ProgramArrived,
     ProgramCancelled,
     ProgramFinished,
+    ProgramIdle,
     ReplicaDown,
     ReplicaUp,
     SchedulerEvent,
@@ -121,6 +122,34 @@ def test_nobody_waiting_means_places_are_kept() -> None:
     core.handle(ready("0.0"), 10.0)
     assert core.handle(finished("0.0"), 11.0) == []
     assert core.replicas[0].occupied_blocks == 32
+
+
+def test_a_program_that_has_gone_quiet_gives_its_place_up_and_may_come_back() -> None:
+    core = scheduler(ByOccupancy(hold_limit_s=600.0), programs=2, kv_blocks=60)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(finished("0.0", 42), 11.0)
+    assert core.handle(ready("1.0", 40), 11.0) == [SetTimer("places", 611.0)]
+    assert core.handle(ProgramIdle("0"), 12.0) == [SendCall("1.0", "r0")]
+    core.handle(finished("1.0", 42), 13.0)
+    core.handle(ready("0.1", 43), 14.0)
+    assert core.handle(ProgramFinished("1"), 15.0) == [SendCall("0.1", "r0")]
+
+
+def test_a_program_that_has_gone_quiet_keeps_what_its_calls_are_at_work_on() -> None:
+    core = scheduler(ByOccupancy(), programs=2, kv_blocks=60)
+    core.handle(ready("0.0", 40), 10.0)
+    core.handle(ready("1.0", 40), 10.0)
+    assert core.handle(ProgramIdle("0"), 11.0) == []
+    assert core.handle(ProgramIdle("1"), 11.0) == []
+
+
+def test_a_replica_whose_cache_is_not_known_takes_everything() -> None:
+    core = Scheduler(ByOccupancy())
+    core.handle(ReplicaUp(replica_id="far", kv_blocks=None), 0.0)
+    for index in range(3):
+        core.handle(ProgramArrived(program_id=str(index)), 0.0)
+        sent = core.handle(ready(f"{index}.0", 10**9), 1.0)
+        assert sent == [SendCall(f"{index}.0", "far")]
 
 
 def test_a_program_that_grows_takes_the_place_of_one_between_calls() -> None:
