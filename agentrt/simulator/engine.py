@@ -27,6 +27,7 @@ from agentrt.simulator.engine_request import (
     Started,
 )
 from agentrt.simulator.engine_sequence import Sequence, blocks_of
+from agentrt.simulator.engine_slots import SlotPlaces
 
 
 @dataclass(slots=True)
@@ -44,7 +45,8 @@ class Engine:
     def __init__(self, model: EngineModel, settings: EngineSettings | None = None) -> None:
         self.model = model
         self.settings = settings or EngineSettings()
-        self._places = Places(model, self.settings)
+        kind = SlotPlaces if model.cache == "slots" else Places
+        self._places = kind(model, self.settings)
         self.blocks = self._places.blocks
         self.computed_tokens = 0
         self._calls: dict[CallId, Sequence] = {}
@@ -67,7 +69,7 @@ class Engine:
         """As of the last boundary of steps."""
         return EngineLoad(
             used_blocks=self.blocks.total - self.blocks.available,
-            cached_blocks=self.blocks.prefixes.used_blocks,
+            cached_blocks=self._places.cached_blocks,
             running=len(self._places.running),
             waiting=len(self._calls) - len(self._places.running) + len(self._leaving),
         )
@@ -81,8 +83,8 @@ class Engine:
             request.prompt_tokens + max(0, request.completion_tokens - 1),
             self.settings.block_tokens,
         )
-        if most > self.blocks.total:
-            reason = f"it needs {most} blocks, the engine has {self.blocks.total}"
+        if most > self._places.most_blocks:
+            reason = f"it needs {most} blocks, the engine has {self._places.most_blocks}"
             self._events.append(Refused(request.call_id, now, reason))
             return
         sequence = Sequence(request, self._arrivals)

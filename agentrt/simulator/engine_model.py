@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 EngineOrder: TypeAlias = Literal["fcfs", "priority"]
+EngineCache: TypeAlias = Literal["paged", "slots"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,9 @@ class EngineModel:
         kv_tokens: Tokens that the KV cache has room for.
         max_batch_tokens: Tokens computed in one step at most, decoded ones included.
         max_running: Sequences worked on at once at most.
+        cache: Whether blocks are shared by all sequences, as in vLLM, or each of `max_running` slots
+            keeps the sequence it last had, in its own part of `kv_tokens`, as in llama.cpp.
+        host_tokens: Tokens of KV that are also kept in host memory.
     """
 
     name: str
@@ -34,6 +38,8 @@ class EngineModel:
     kv_tokens: int
     max_batch_tokens: int = 8192
     max_running: int = 256
+    cache: EngineCache = "paged"
+    host_tokens: int = 0
 
     def __post_init__(self) -> None:
         costs = (
@@ -50,6 +56,8 @@ class EngineModel:
                 f"{self.name}: {self.max_running} sequences do not fit a batch of "
                 f"{self.max_batch_tokens} tokens"
             )
+        if self.host_tokens < 0:
+            raise ValueError(f"{self.name}: host memory holds {self.host_tokens} tokens")
 
     def decode_s(self, sequences: int, context_tokens: int, steps: int) -> float:
         """Seconds of `steps` steps in which each sequence decodes a token and grows by it."""
@@ -72,7 +80,8 @@ class EngineSettings:
         kv_blocks: Blocks of its KV cache; None: as many as the model's `kv_tokens` make.
         order: Whom it lets in first: who came first, or who has the highest priority.
         held_blocks: Blocks that holds may keep from being evicted, in all.
-        host_blocks: Blocks of KV that are also kept in host memory.
+        host_blocks: Blocks of KV that are also kept in host memory; None: as many as the model's
+            `host_tokens` make.
         watermark: Share of the blocks that stays free when a request joins others, so that what is
             let in is not thrown out at once.
     """
@@ -81,7 +90,7 @@ class EngineSettings:
     kv_blocks: int | None = None
     order: EngineOrder = "fcfs"
     held_blocks: int = 0
-    host_blocks: int = 0
+    host_blocks: int | None = None
     watermark: float = 0.01
 
     def __post_init__(self) -> None:

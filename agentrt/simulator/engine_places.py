@@ -20,15 +20,26 @@ class Places:
         total = settings.kv_blocks
         if total is None:
             total = model.kv_tokens // settings.block_tokens
-        self.blocks = Blocks(
-            total, held_limit=settings.held_blocks, host_blocks=settings.host_blocks
-        )
+        host_blocks = settings.host_blocks
+        if host_blocks is None:
+            host_blocks = model.host_tokens // settings.block_tokens
+        self.blocks = Blocks(total, held_limit=settings.held_blocks, host_blocks=host_blocks)
         self.waiting = WaitingLine(settings.order)
         self.running: dict[CallId, Sequence] = {}
         self.batch = DecodeBatch(settings.block_tokens)
         self.swapped_in_tokens = 0
         self._prefilling: dict[CallId, Sequence] = {}
         self._watermark = int(settings.watermark * total)
+
+    @property
+    def most_blocks(self) -> int:
+        """Blocks that one sequence can have."""
+        return self.blocks.total
+
+    @property
+    def cached_blocks(self) -> int:
+        """Blocks of cached prefixes."""
+        return self.blocks.prefixes.used_blocks
 
     @property
     def is_full(self) -> bool:
@@ -48,10 +59,7 @@ class Places:
 
     def give_up(self, sequence: Sequence) -> Chain:
         """Take a sequence out of the running; what stays cached of it."""
-        if sequence.joined_step is not None:
-            self.batch.leave(sequence)
-        del self.running[sequence.request.call_id]
-        self._prefilling.pop(sequence.request.call_id, None)
+        self._leave(sequence)
         if sequence.reference is None:
             raise InvariantError(f"call {sequence.request.call_id!r} runs without its blocks")
         tokens = max(sequence.computed, sequence.target)
@@ -107,6 +115,12 @@ class Places:
             chunks.append((sequence, tokens))
         return chunks, seconds
 
+    def _leave(self, sequence: Sequence) -> None:
+        if sequence.joined_step is not None:
+            self.batch.leave(sequence)
+        del self.running[sequence.request.call_id]
+        self._prefilling.pop(sequence.request.call_id, None)
+
     def _tokens_left(self) -> int:
         return self._model.max_batch_tokens - self.batch.sequences
 
@@ -122,6 +136,14 @@ class Places:
                 break
             if self.running or not self.blocks.break_hold():
                 return False
+        self._enter(sequence, chain, target, cached)
+        self.blocks.prefixes.insert(chain)
+        sequence.reference = self.blocks.prefixes.acquire(chain)
+        self.blocks.take_private(private_blocks(sequence, target, self._block_tokens))
+        return True
+
+    def _enter(self, sequence: Sequence, chain: Chain, target: int, cached: int) -> None:
+        """Let the first who waits run, with `cached` blocks of its prompt at hand."""
         self.waiting.take_first()
         # The last token of a prompt is always computed: its answer is sampled from it.
         most = (target - 1) // self._block_tokens
@@ -130,9 +152,5 @@ class Places:
         self.swapped_in_tokens += sequence.to_swap_in * self._block_tokens
         sequence.target = target
         sequence.computed = (hit + sequence.to_swap_in) * self._block_tokens
-        self.blocks.prefixes.insert(chain)
-        sequence.reference = self.blocks.prefixes.acquire(chain)
-        self.blocks.take_private(private_blocks(sequence, target, self._block_tokens))
         call_id = sequence.request.call_id
         self.running[call_id] = self._prefilling[call_id] = sequence
-        return True
