@@ -1,0 +1,263 @@
+"""Prompts as chains of blocks, before a server has made tokens of them. Pure.
+
+What counts is how far two prompts are the same, so blocks are of characters: no tokenizer is needed,
+and how many tokens they make is learned from what servers report (`TextRate`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentrt.ir.prefix import BlockId, Chain, Run
+from agentrt.ir.request import Message, Request
+from agentrt.ir.tool import ToolSpec
+
+BLOCK_CHARACTERS = 64
+"""Characters of a block: about the 16 tokens that engines' blocks have."""
+
+MOST_BLOCKS = 1 << 17
+"""Blocks remembered: prompts of two million tokens, 25 MB."""
+
+_CHARACTERS_PER_TOKEN = 4.0
+_PRIOR_TOKENS = 1_000
+_TOKENS_REMEMBERED = 1_000_000
+_CONVERSATIONS_REMEMBERED = 16
+_TOOLS_REMEMBERED = 64
+# Blocks of one branch are numbered one after another, so that a chain is few runs. No branch is that
+# long, and numbers of a million branches are still exact in any reader of JSON.
+_BRANCH_BITS = 32
+
+_Key: TypeAlias = tuple[BlockId, int]
+"""The block before, and a hash of the block's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The text of a request up to some message.
+
+    Attributes:
+        chain: Its full blocks.
+        rest: What comes after them, less than a block.
+        characters: All of its text, with the tools and the roles.
+    """
+
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+    chain: Chain
+    rest: str
+    characters: int
+
+
+class _Branch:
+    """Blocks that were numbered one after another."""
+
+    __slots__ = ("children", "keys", "parent", "used_at")
+
+    def __init__(self, parent: int) -> None:
+        self.parent = parent
+        self.children = 0
+        self.keys: list[_Key] = []
+        self.used_at = 0
+
+
+class PromptChains:
+    """The blocks of all prompts of one model: equal beginnings get equal blocks.
+
+    Ids are never given again. Of blocks that were not used for long none are remembered, beyond
+    `most_blocks`: a prompt that begins with them gets new ones.
+    """
+
+    def __init__(self, *, most_blocks: int = MOST_BLOCKS) -> None:
+        self._most_blocks = most_blocks
+        self._ids: dict[_Key, BlockId] = {}
+        self._branches: dict[int, _Branch] = {}
+        self._next_branch = 0
+        self._uses = 0
+        self._heads: dict[tuple[int, ...], tuple[tuple[ToolSpec, ...], str]] = {}
+
+    def __len__(self) -> int:
+        """Blocks remembered."""
+        return len(self._ids)
+
+    def measured(self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]) -> Measured:
+        """A prompt from its start. Tools are in front, as chat templates have them."""
+        nothing = Measured(tools, (), (), "", 0)
+        return self._grown(nothing, messages, self._head(tools))
+
+    def grown(self, before: Measured, messages: tuple[Message, ...]) -> Measured:
+        """The same with `messages` after it; what was measured is not measured again."""
+        return self._grown(before, messages, "")
+
+    def _grown(self, before: Measured, messages: tuple[Message, ...], head: str) -> Measured:
+        added = "".join([head, *map(_text, messages)])
+        chain, rest = self._extended(before.chain, before.rest + added)
+        return Measured(
+            before.tools,
+            (*before.messages, *messages),
+            chain,
+            rest,
+            before.characters + len(added),
+        )
+
+    def _extended(self, chain: Chain, text: str) -> tuple[Chain, str]:
+        self._uses += 1
+        for run in chain:
+            branch = self._branches.get(run.first >> _BRANCH_BITS)
+            if branch is not None:
+                branch.used_at = self._uses
+        ends = len(text) - len(text) % BLOCK_CHARACTERS
+        if not ends:
+            return chain, text
+        ids = self._ids
+        runs = list(chain)
+        end = runs.pop() if runs else Run(0, 0)
+        first, count = end.first, end.count
+        last = first + count - 1  # nothing, before the first block
+        for at in range(0, ends, BLOCK_CHARACTERS):
+            key = (last, hash(text[at : at + BLOCK_CHARACTERS]))
+            block = ids.get(key)
+            if block is None:
+                block = self._added(key)
+            if block == last + 1 and count:
+                count += 1
+            else:
+                if count:
+                    runs.append(Run(first, count))
+                first, count = block, 1
+                self._branches[block >> _BRANCH_BITS].used_at = self._uses
+            last = block
+        runs.append(Run(first, count))
+        if len(ids) > self._most_blocks:
+            self._forget()
+        return tuple(runs), text[ends:]
+
+    def _added(self, key: _Key) -> BlockId:
+        """A new block: the next number of its branch, if nothing else has gone on from there."""
+        before = key[0]
+        number = before >> _BRANCH_BITS
+        branch = self._branches.get(number)
+        is_tip = branch is not None and before + 1 == (number << _BRANCH_BITS) + len(branch.keys)
+        if branch is None or not is_tip:
+            if branch is not None:
+                branch.children += 1
+            number = self._next_branch
+            self._next_branch += 1
+            branch = self._branches[number] = _Branch(before >> _BRANCH_BITS)
+            branch.used_at = self._uses
+        block = (number << _BRANCH_BITS) + len(branch.keys)
+        branch.keys.append(key)
+        self._ids[key] = block
+        return block
+
+    def _forget(self) -> None:
+        """Drop the branches that were not used for longest, but none that another goes on from."""
+        enough = self._most_blocks - self._most_blocks // 4
+        unused = [
+            (branch.used_at, number)
+            for number, branch in self._branches.items()
+            if not branch.children
+        ]
+        heapq.heapify(unused)
+        while unused and len(self._ids) > enough:
+            used_at, number = heapq.heappop(unused)
+            if used_at == self._uses:
+                return  # all that is left is what has just been asked for
+            branch = self._branches.pop(number)
+            for key in branch.keys:
+                del self._ids[key]
+            parent = self._branches.get(branch.parent)
+            if parent is not None:
+                parent.children -= 1
+                if not parent.children:
+                    heapq.heappush(unused, (parent.used_at, branch.parent))
+
+    def _head(self, tools: tuple[ToolSpec, ...]) -> str:
+        if not tools:
+            return ""
+        key = tuple(map(id, tools))
+        known = self._heads.get(key)
+        if known is None:  # the specs are kept too, so that their ids stay their own
+            if len(self._heads) >= _TOOLS_REMEMBERED:
+                self._heads.clear()
+            known = self._heads[key] = (tools, "".join(map(_tool_text, tools)))
+        return known[1]
+
+
+class Conversations:
+    """The prompts of one program, each measured from where an earlier one of it had got to."""
+
+    def __init__(self, chains: PromptChains) -> None:
+        self._chains = chains
+        self._contexts: deque[Measured] = deque(maxlen=_CONVERSATIONS_REMEMBERED)
+
+    def prompt(self, request: Request) -> Measured:
+        """What `request` asks."""
+        messages = request.messages
+        found: Measured | None = None
+        for context in self._contexts:
+            is_longer = found is None or len(context.messages) > len(found.messages)
+            if is_longer and _begins(request, context):
+                found = context
+        if found is None:
+            return self._chains.measured(request.tools, messages)
+        return self._chains.grown(found, messages[len(found.messages) :])
+
+    def context(self, prompt: Measured, answer: Message, *, is_last: bool) -> Measured:
+        """Prompt and answer; with `is_last` no prompt is expected to go on from there."""
+        context = self._chains.grown(prompt, (answer,))
+        if not is_last:
+            self._contexts.append(context)
+        return context
+
+
+class TextRate:
+    """How many characters make a token, as one model's tokenizer cuts what is sent to it."""
+
+    def __init__(self) -> None:
+        self._tokens = float(_PRIOR_TOKENS)
+        self._characters = _CHARACTERS_PER_TOKEN * _PRIOR_TOKENS
+
+    @property
+    def characters_per_token(self) -> float:
+        return self._characters / self._tokens
+
+    def learn(self, characters: int, tokens: int) -> None:
+        """A server has counted `tokens` in a prompt of `characters`; 0: it does not count."""
+        if tokens <= 0:
+            return
+        self._tokens += tokens
+        self._characters += characters
+        if self._tokens > _TOKENS_REMEMBERED:
+            self._tokens /= 2
+            self._characters /= 2
+
+    def tokens(self, characters: int) -> int:
+        """Of a text that was not sent yet; at least one, as no prompt has none."""
+        return max(1, round(characters / self.characters_per_token))
+
+
+def _begins(request: Request, context: Measured) -> bool:
+    messages = context.messages
+    count = len(messages)
+    return (
+        count <= len(request.messages)
+        # The last one first: it tells conversations apart that began alike.
+        and messages[-1] == request.messages[count - 1]
+        and context.tools == request.tools
+        and messages == request.messages[:count]
+    )
+
+
+def _text(message: Message) -> str:
+    """A message as it stands in a prompt, near enough: where one ends cannot be mistaken."""
+    text = f"\x1e{message.role}\n{message.content}"
+    for call in message.tool_calls:
+        text += f"\x1f{call.name}\x1f{call.arguments}"
+    return text
+
+
+def _tool_text(tool: ToolSpec) -> str:
+    return f"\x1d{tool.name}\n{tool.description}\n{tool.parameters}"
