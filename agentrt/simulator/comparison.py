@@ -13,8 +13,9 @@ from agentrt.ir.workload import Workload
 from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policy import Policy
 from agentrt.simulator.engine_model import EngineModel
+from agentrt.simulator.replay import Replay
 from agentrt.simulator.report import Report, report
-from agentrt.simulator.simulation import Replay, simulate
+from agentrt.simulator.simulation import simulate
 from agentrt.simulator.workloads.arrivals import (
     ClosedLoop,
     Poisson,

@@ -35,8 +35,9 @@ from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.scheduler.policy import Policy
 from agentrt.simulator.engine_presets import PRESETS
+from agentrt.simulator.replay import CallRecord, Replay, call_step
 from agentrt.simulator.report import Report, report
-from agentrt.simulator.simulation import CallRecord, Replay, call_step, simulate
+from agentrt.simulator.simulation import simulate
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.presets import preset
 from agentrt.simulator.workloads.pressure import programs_at_once

@@ -15,8 +15,9 @@ from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.scheduler.policy import Policy
 from agentrt.simulator.engine_model import EngineModel
+from agentrt.simulator.replay import Replay, call_step
 from agentrt.simulator.report import report
-from agentrt.simulator.simulation import Replay, call_step, simulate
+from agentrt.simulator.simulation import simulate
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.presets import preset
 
