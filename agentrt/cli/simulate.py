@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 from agentrt.cli.failure import UsageError
 from agentrt.cli.output import Answers, tell
+from agentrt.cli.simulate_jobs import cores, workers
 from agentrt.cli.simulate_result import result_json, result_text
 from agentrt.cli.simulate_words import SimulateWords, contenders, default_load, loads, setup
 from agentrt.cli.workload_source import workload_source
-from agentrt.simulator.comparison import compare
+from agentrt.simulator.comparison import Contender, compare
+from agentrt.simulator.comparison_bench import Bench
+from agentrt.simulator.loads import Load
 
 _QUIET_S = 2.0
 
@@ -25,24 +28,25 @@ def simulate_workload(words: SimulateWords, answers: Answers) -> int:
     where = setup(words)
     given = loads(words)
     source = workload_source(words.workload, format_name=words.format, programs=words.programs)
-    # A workload may be large: the one of the seed at work is kept, no other.
-    workload_of = lru_cache(maxsize=1)(source)
     if words.plot is not None:
         _check_writable(words.plot)
     with _progress() as on_run:
         on_run(f"reading {words.workload}")
+        kept = lru_cache(maxsize=1)(source)  # a workload may be large
         if given is None:
-            programs = workload_of(words.seed).programs
-            given = [default_load([program.arrival_s for program in programs])]
+            given = [default_load([program.arrival_s for program in kept(words.seed).programs])]
+        block_tokens = kept(words.seed).block_tokens
+        jobs = _jobs(words, asked, given)
+        if jobs > 1:
+            kept.cache_clear()  # other processes read it, and cannot be sent what is kept
         outcomes = compare(
-            workload_of,
+            Bench(source if jobs > 1 else kept, where, has_curves=words.plot is not None),
             asked,
-            setup=where,
             loads=given,
             seeds=range(words.seed, words.seed + words.seeds),
             on_run=on_run,
+            workers=workers(jobs),
         )
-    block_tokens = workload_of(words.seed + words.seeds - 1).block_tokens
     if words.plot is not None:
         from agentrt.simulator.plot import plot_svg  # noqa: PLC0415  only where it is asked for
 
@@ -58,6 +62,13 @@ def simulate_workload(words: SimulateWords, answers: Answers) -> int:
             "replica; they are given up, and count in no time"
         )
     return 0
+
+
+def _jobs(words: SimulateWords, asked: Sequence[Contender], given: Sequence[Load]) -> int:
+    """No more processes than there is to do at once; a sweep of caps is a few at once by itself."""
+    if any(contender.make is None for contender in asked):
+        return words.jobs or cores()
+    return min(words.jobs or cores(), len(asked) * len(given) * words.seeds)
 
 
 def _check_writable(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,6 +35,9 @@ def simulate(  # noqa: PLR0913  one parameter an option
     kv_blocks: Annotated[
         int | None, typer.Option(metavar="N", help="KV blocks of each replica.", min=1)
     ] = None,
+    held_blocks: Annotated[
+        int, typer.Option(metavar="N", help="Of those, how many are held when asked for.", min=0)
+    ] = 0,
     rate: Annotated[
         float | None, typer.Option(metavar="R", help="Programs arrive at random, R a second.")
     ] = None,
@@ -45,6 +48,20 @@ def simulate(  # noqa: PLR0913  one parameter an option
         str | None,
         typer.Option(metavar="X[,X...]", help="Programs at once that need X times all KV blocks."),
     ] = None,
+    arrivals: Annotated[
+        Literal["closed", "poisson", "bursty"] | None,
+        typer.Option(help="With --oversubscription: as places come free, or at random."),
+    ] = None,
+    tenants: Annotated[
+        str | None,
+        typer.Option(metavar="A=N,B=M,...", help="Deal the programs out to tenants, by shares."),
+    ] = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="F|A=F,...", help="Due in F times what a program takes alone; by tenant."
+        ),
+    ] = None,
     programs: Annotated[
         int | None,
         typer.Option(metavar="N", help="Make so many, or take a file's first N.", min=1),
@@ -54,6 +71,12 @@ def simulate(  # noqa: PLR0913  one parameter an option
         int,
         typer.Option(metavar="N", help="Run N seeds from S on: medians and ranges.", min=1),
     ] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Processes at work; by default one a core.", min=1, max=1024
+        ),
+    ] = None,
     is_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout.")
     ] = False,
@@ -71,12 +94,17 @@ def simulate(  # noqa: PLR0913  one parameter an option
         replicas=replicas,
         engine=engine,
         kv_blocks=kv_blocks,
+        held_blocks=held_blocks,
         rate=rate,
         at_once=at_once,
         oversubscription=oversubscription,
+        arrivals=arrivals,
+        tenants=tenants,
+        deadline=deadline,
         programs=programs,
         seed=seed,
         seeds=seeds,
+        jobs=jobs,
         is_json=is_json,
         plot=plot,
     )

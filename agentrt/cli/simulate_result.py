@@ -6,21 +6,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any, assert_never
 
 from agentrt.cli.simulate_words import SimulateWords
-from agentrt.simulator.comparison import (
-    FIGURES,
-    AsRecorded,
-    Load,
-    Outcome,
-    Oversubscription,
-    grouped,
-    load_text,
-    spread,
-)
-from agentrt.simulator.workloads import ClosedLoop, Poisson
+from agentrt.simulator.comparison import FIGURES, TENANT_FIGURES, Spread, grouped, spread
+from agentrt.simulator.comparison_work import Outcome
+from agentrt.simulator.loads import AsRecorded, Load, Oversubscription, load_text
+from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson
 
 _ROWS = ("programs", "unfinished", *FIGURES)
-_COUNTS = {"programs", "unfinished", "prompt_tokens", "computed_tokens"}
-_SHARES = {"hit_ratio", "belady_hit_ratio", "jain_index"}
+_COUNTS = {
+    "programs",
+    "unfinished",
+    "prompt_tokens",
+    "computed_tokens",
+    "prewarmed_tokens",
+    "shed",
+}
+_SHARES = {"hit_ratio", "belady_hit_ratio", "jain_index", "slo_attainment"}
+_RATIOS = {"programs_per_min", "mean_slowdown", "p99_slowdown", "belady_distance"}
+# Said where it happens, and where it does not a row of nothing.
+_RARE = {"prewarmed_tokens", "shed"}
+# The same as max_wait_s, which has more readers.
+_LEFT_OUT = {"max_call_wait_s"}
 
 
 def result_text(words: SimulateWords, outcomes: Sequence[Outcome], block_tokens: int) -> str:
@@ -60,6 +65,9 @@ def result_json(
             "engine": words.engine,
             "replicas": words.replicas,
             "kv_blocks": outcomes[0].kv_blocks,
+            "held_blocks": words.held_blocks,
+            "tenants": words.tenants,
+            "deadline": words.deadline,
             "block_tokens": block_tokens,
             "programs": outcomes[0].report.programs,
         },
@@ -75,18 +83,36 @@ def result_json(
 
 
 def _policy_json(label: str, load: Load, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    spreads = {figure: spread(outcomes, figure) for figure in _ROWS}
+    tenants = outcomes[0].report.tenants
     return {
         "policy": label,
         "load": _load_json(load),
-        **{figure: found.median for figure, found in spreads.items()},
-        "ranges": {figure: [found.least, found.most] for figure, found in spreads.items()},
+        **_figures_json({figure: spread(outcomes, figure) for figure in _ROWS}),
+        "tenants": {
+            tenant: _figures_json({f: spread(outcomes, f, tenant) for f in TENANT_FIGURES})
+            for tenant in tenants
+        },
         "runs": [_run_json(outcome) for outcome in outcomes],
     }
 
 
+def _figures_json(spreads: dict[str, Spread | None]) -> dict[str, Any]:
+    """Medians, and under `ranges` the least and the most; null where a figure has no value."""
+    return {
+        **{figure: found.median if found else None for figure, found in spreads.items()},
+        "ranges": {
+            figure: [found.least, found.most] if found else None
+            for figure, found in spreads.items()
+        },
+    }
+
+
 def _run_json(outcome: Outcome) -> dict[str, Any]:
-    found: dict[str, Any] = {"seed": outcome.seed, "programs_at_once": outcome.programs_at_once}
+    found: dict[str, Any] = {
+        "seed": outcome.seed,
+        "programs_at_once": outcome.programs_at_once,
+        "rate_per_s": outcome.rate_per_s,
+    }
     if outcome.trials:
         found["cap"] = outcome.cap
         found["tried"] = [
@@ -104,10 +130,12 @@ def _load_json(load: Load) -> dict[str, Any]:
             return {"kind": "as_recorded"}
         case Poisson(rate):
             return {"kind": "poisson", "rate_per_s": rate}
+        case Bursty(rate, cv):
+            return {"kind": "bursty", "rate_per_s": rate, "cv": cv}
         case ClosedLoop(count):
             return {"kind": "closed_loop", "programs_at_once": count}
-        case Oversubscription(times):
-            return {"kind": "oversubscription", "oversubscription": times}
+        case Oversubscription(times, arrivals):
+            return {"kind": "oversubscription", "oversubscription": times, "arrivals": arrivals}
         case _:
             assert_never(load)
 
@@ -118,6 +146,10 @@ def _heading(load: Load, outcomes: Sequence[Outcome]) -> str:
     wanted = [o.wanted_at_once for o in outcomes if o.wanted_at_once is not None]
     if isinstance(load, Oversubscription) and wanted:
         text += f": {_between(min(wanted), max(wanted))} programs at once"
+    rates = [o.rate_per_s for o in outcomes if o.rate_per_s is not None]
+    if isinstance(load, Oversubscription) and rates:
+        least, most = (f"{rate:.3g}" for rate in (min(rates), max(rates)))
+        text += f": {least if least == most else f'{least} to {most}'} programs/s"
     fewer = min(outcome.report.programs for outcome in outcomes)
     if wanted and max(wanted) > fewer:
         text += f"; there are only {fewer}, so the load is less than that"
@@ -125,16 +157,30 @@ def _heading(load: Load, outcomes: Sequence[Outcome]) -> str:
 
 
 def _table(by_label: dict[str, list[Outcome]]) -> Iterator[str]:
-    names = max(len(row) for row in _ROWS)
-    columns = [[label, *(_cell(row, found) for row in _ROWS)] for label, found in by_label.items()]
-    widths = [max(len(cell) for cell in column) for column in columns]
-    for at, name in enumerate(("", *_ROWS)):
-        cells = (column[at].rjust(width) for column, width in zip(columns, widths, strict=True))
-        yield "  ".join((name.ljust(names), *cells)).rstrip()
+    rows = {figure: _cells(by_label, figure) for figure in _ROWS if figure not in _LEFT_OUT}
+    for tenant in next(iter(by_label.values()))[0].report.tenants:
+        for figure in TENANT_FIGURES:
+            rows[f"{tenant or 'no tenant'}: {figure}"] = _cells(by_label, figure, tenant)
+    shown = {name: cells for name, cells in rows.items() if _says_something(name, cells)}
+    lines = {"": list(by_label), **shown}
+    names = max(len(name) for name in lines)
+    widths = [max(len(cells[at]) for cells in lines.values()) for at in range(len(by_label))]
+    for name, cells in lines.items():
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        yield "  ".join((name.ljust(names), *padded)).rstrip()
 
 
-def _cell(figure: str, outcomes: Sequence[Outcome]) -> str:
-    found = spread(outcomes, figure)
+def _cells(by_label: dict[str, list[Outcome]], figure: str, tenant: str | None = None) -> list[str]:
+    return [_cell(figure, spread(found, figure, tenant)) for found in by_label.values()]
+
+
+def _says_something(name: str, cells: list[str]) -> bool:
+    return set(cells) != {"-"} and not (name in _RARE and set(cells) == {"0"})
+
+
+def _cell(figure: str, found: Spread | None) -> str:
+    if found is None:
+        return "-"
     middle = _number(figure, found.median)
     if found.least == found.most:
         return middle
@@ -146,7 +192,7 @@ def _number(figure: str, value: float) -> str:
         return f"{value:,.0f}"
     if figure in _SHARES:
         return f"{value:.3f}"
-    return f"{value:.2f}" if figure == "programs_per_min" else f"{value:.1f}"
+    return f"{value:.2f}" if figure in _RATIOS else f"{value:.1f}"
 
 
 def _cap_notes(by_label: dict[str, list[Outcome]]) -> Iterator[str]:

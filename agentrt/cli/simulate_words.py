@@ -10,15 +10,11 @@ from pathlib import Path
 from agentrt.cli.failure import UsageError
 from agentrt.errors import InputError
 from agentrt.scheduler.policies import named
-from agentrt.simulator.comparison import (
-    AsRecorded,
-    Contender,
-    Load,
-    Oversubscription,
-    Setup,
-)
+from agentrt.simulator.comparison import Contender
+from agentrt.simulator.comparison_bench import Setup
 from agentrt.simulator.engine_presets import PRESETS
-from agentrt.simulator.workloads import ClosedLoop, Poisson
+from agentrt.simulator.loads import BURSTY_CV, Arriving, AsRecorded, Load, Oversubscription
+from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson
 
 BEST_CAP = "best-cap"
 DEFAULT_ENGINE = "llama-3-8b-a100"
@@ -37,12 +33,17 @@ class SimulateWords:
     replicas: int = 1
     engine: str = DEFAULT_ENGINE
     kv_blocks: int | None = None
+    held_blocks: int = 0
     rate: float | None = None
     at_once: int | None = None
     oversubscription: str | None = None
+    arrivals: Arriving | None = None
+    tenants: str | None = None
+    deadline: str | None = None
     programs: int | None = None
     seed: int = 0
     seeds: int = 1
+    jobs: int | None = None
     is_json: bool = False
     plot: Path | None = None
 
@@ -96,7 +97,40 @@ def setup(words: SimulateWords) -> Setup:
         raise UsageError(
             f"no engine {words.engine[:40]!r}", hint=f"there are: {', '.join(PRESETS)}"
         )
-    return Setup(model=model, kv_blocks=words.kv_blocks, replicas=words.replicas)
+    return Setup(
+        model=model,
+        kv_blocks=words.kv_blocks,
+        replicas=words.replicas,
+        held_blocks=words.held_blocks,
+        tenants=tenants(words.tenants),
+        deadlines=deadlines(words.deadline),
+    )
+
+
+def tenants(text: str | None) -> dict[str, float]:
+    """Shares by name, `a=1,b=9`; none if none are given."""
+    return {} if text is None else _by_name("--tenants", text)
+
+
+def deadlines(text: str | None) -> dict[str, float]:
+    """Factors by tenant, `a=1.5,b=4`; a number alone is for all (`"*"`)."""
+    if text is None:
+        return {}
+    if "=" not in text:
+        return {"*": _positive("--deadline", _number("--deadline", text))}
+    return _by_name("--deadline", text)
+
+
+def _by_name(option: str, text: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        if not name or name in found:
+            raise UsageError(
+                f"{option}: expected NAME=NUMBER,..., each name once, got {text[:80]!r}"
+            )
+        found[name] = _positive(option, _number(option, value))
+    return found
 
 
 def loads(words: SimulateWords) -> list[Load] | None:
@@ -109,13 +143,21 @@ def loads(words: SimulateWords) -> list[Load] | None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:
         raise UsageError(f"{' and '.join(names)} at once", hint="give one of them")
+    arrivals = words.arrivals or ("closed" if words.rate is None else "poisson")
     if words.rate is not None:
-        return [Poisson(_positive("--rate", words.rate))]
+        rate = _positive("--rate", words.rate)
+        if arrivals == "closed":
+            raise UsageError("--rate is of arrivals at random", hint="--at-once N is a closed loop")
+        return [Poisson(rate) if arrivals == "poisson" else Bursty(rate, BURSTY_CV)]
+    if arrivals != "closed" and words.oversubscription is None:
+        raise UsageError(
+            f"--arrivals {arrivals} at what rate?", hint="--oversubscription or --rate"
+        )
     if words.at_once is not None:
         return [ClosedLoop(words.at_once)]
     if words.oversubscription is not None:
         times = [_oversubscription(part) for part in words.oversubscription.split(",")]
-        return [Oversubscription(value) for value in dict.fromkeys(times)]
+        return [Oversubscription(value, arrivals) for value in dict.fromkeys(times)]
     return None
 
 
@@ -125,13 +167,14 @@ def default_load(arrivals_s: Sequence[float | None]) -> Load:
 
 
 def _oversubscription(text: str) -> float:
+    return _positive("--oversubscription", _number("--oversubscription", text))
+
+
+def _number(option: str, text: str) -> float:
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        raise UsageError(
-            f"--oversubscription: expected numbers between commas, got {text[:40]!r}"
-        ) from None
-    return _positive("--oversubscription", value)
+        raise UsageError(f"{option}: expected numbers between commas, got {text[:40]!r}") from None
 
 
 def _positive(option: str, value: float) -> float:

@@ -6,6 +6,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -31,7 +32,7 @@ _DATA = (".jsonl", ".csv", ".jsonl.gz", ".csv.gz")
 def workload_source(
     name: str, *, format_name: str | None, programs: int | None
 ) -> Callable[[int], Workload]:
-    """What gives the workload of a seed; nothing is read before that.
+    """What gives the workload of a seed; nothing is read before that. It can be pickled.
 
     Args:
         programs: How many to make (100 by default), or to take of a file, the first ones.
@@ -44,11 +45,20 @@ def workload_source(
         kind = name.removeprefix(MADE)
         if format_name is not None:
             raise UsageError("--format is for files", hint=f"leave it out with {MADE}{kind}")
-        return lambda seed: generate(preset(kind, programs=programs or _MADE_PROGRAMS), seed=seed)
+        return partial(_made, kind, programs or _MADE_PROGRAMS)
     if not Path(name).exists():
         made = ", ".join(MADE + kind for kind in PRESETS)
         raise UsageError(f"no workload {name!r}", hint=f"name a file, a folder, or one of: {made}")
-    return lambda seed: _first(_read(Path(name), format_name, seed), programs)
+    return partial(_from_disk, Path(name), format_name, programs)
+
+
+# Functions with names, not lambdas: they are sent to other processes.
+def _made(kind: str, programs: int, seed: int) -> Workload:
+    return generate(preset(kind, programs=programs), seed=seed)
+
+
+def _from_disk(path: Path, format_name: str | None, programs: int | None, seed: int) -> Workload:
+    return _first(_read(path, format_name, seed), programs)
 
 
 def _first(workload: Workload, programs: int | None) -> Workload:

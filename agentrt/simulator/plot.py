@@ -1,4 +1,4 @@
-"""A comparison as a picture: completion times as distributions, and their mean against load.
+"""A comparison as a picture: completion times, their mean against load, and how full caches were.
 
 Self-contained SVG, the same bytes for the same outcomes.
 """
@@ -9,14 +9,9 @@ from collections.abc import Sequence
 from itertools import chain
 from xml.sax.saxutils import escape
 
-from agentrt.simulator.comparison import (
-    Load,
-    Outcome,
-    Oversubscription,
-    grouped,
-    load_text,
-    spread,
-)
+from agentrt.simulator.comparison import grouped, spread
+from agentrt.simulator.comparison_work import Outcome
+from agentrt.simulator.loads import Load, Oversubscription, load_text
 from agentrt.simulator.plot_chart import HEIGHT, WIDTH, Chart, Line, chart_svg
 
 _STYLE = (
@@ -28,10 +23,13 @@ _CDF_POINTS = 500
 
 
 def plot_svg(outcomes: Sequence[Outcome], *, title: str) -> str:
-    """One chart of completion times for one load; for several, the mean of each load before it."""
+    """Completion times and occupancy of the last load; for several loads, the mean of each first."""
     loads = list(grouped(outcomes))
     load, by_label = loads[-1]
     charts = [_distributions(title, load, by_label)]
+    firsts = [found[0] for found in by_label.values()]
+    if all(outcome.in_use is not None for outcome in firsts):
+        charts.append(_occupancy(title, load, firsts))
     if len(loads) > 1:
         charts.insert(0, _against_load(title, loads))
     width = WIDTH * len(charts)
@@ -68,13 +66,29 @@ def _cdf(outcomes: Sequence[Outcome]) -> tuple[tuple[float, float], ...]:
     return ((0.0, 0.0), *((times[at], (at + 1) / programs) for at in shown)) if times else ()
 
 
+def _occupancy(title: str, load: Load, outcomes: Sequence[Outcome]) -> Chart:
+    """Of the first seed. Where live contexts are above 1, returning programs lose their blocks."""
+    lines: list[Line] = []
+    for outcome in outcomes:
+        lines.append(Line(f"{outcome.label}: in use", outcome.in_use or ()))
+        lines.append(Line(f"{outcome.label}: live contexts", outcome.live or ()))
+    return Chart(
+        title=f"{title}, {load_text(load)}, seed {outcomes[0].seed}",
+        across="time, s",
+        upward="share of all KV blocks",
+        lines=tuple(lines),
+    )
+
+
 def _against_load(title: str, loads: Sequence[tuple[Load, dict[str, list[Outcome]]]]) -> Chart:
     found: dict[str, list[tuple[float, float, float, float]]] = {}
     for load, by_label in loads:
         if isinstance(load, Oversubscription):
             for label, outcomes in by_label.items():
                 mean = spread(outcomes, "mean_completion_s")
-                found.setdefault(label, []).append((load.times, mean.median, mean.least, mean.most))
+                if mean is not None:
+                    points = found.setdefault(label, [])
+                    points.append((load.times, mean.median, mean.least, mean.most))
     return Chart(
         title=f"{title}, mean",
         across="KV oversubscription",

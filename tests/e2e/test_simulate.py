@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 
 from agentrt.simulator.comparison import FIGURES
@@ -21,7 +23,9 @@ def test_a_comparison_is_one_table_with_what_was_modelled(agentrt: Shell) -> Non
         done.stdout
     )
     rows = [line.split()[0] for line in lines if line and line.split()[0] in FIGURES]
-    assert rows == list(FIGURES)
+    # Nothing was shed or prewarmed, nobody has a deadline, and one figure has two names.
+    absent = {"max_call_wait_s", "prewarmed_tokens", "shed", "slo_attainment"}
+    assert rows == [figure for figure in FIGURES if figure not in absent]
     assert any(line.startswith("best-cap: cap-") and "tried: " in line for line in lines)
     assert lines[-2:] == [
         "modelled:",
@@ -39,6 +43,9 @@ def test_json_is_one_object_with_settings_and_the_same_bytes_each_time(agentrt: 
         "engine": "llama-3-8b-a100",
         "replicas": 1,
         "kv_blocks": 3000,
+        "held_blocks": 0,
+        "tenants": None,
+        "deadline": None,
         "block_tokens": 16,
         "programs": 8,
     }
@@ -47,11 +54,46 @@ def test_json_is_one_object_with_settings_and_the_same_bytes_each_time(agentrt: 
     for result in (fcfs, best):
         assert result["load"] == {"kind": "closed_loop", "programs_at_once": 4}
         assert [run["seed"] for run in result["runs"]] == [3, 4]
-        for figure in FIGURES:
+        assert result["slo_attainment"] is result["ranges"]["slo_attainment"] is None
+        for figure in set(FIGURES) - {"slo_attainment"}:
             least, most = result["ranges"][figure]
             assert least <= result[figure] <= most
             assert sorted(run[figure] for run in result["runs"]) == [least, most]
     assert {trial["cap"] for trial in best["runs"][0]["tried"]} >= {best["runs"][0]["cap"], 4}
+
+
+def test_any_number_of_jobs_gives_the_same_bytes(agentrt: Shell) -> None:
+    words = ("simulate", *SMALL, "--compare", "fcfs,best-cap,occupancy", "--seeds", "2", "--json")
+    alone = agentrt(*words, "--jobs", "1")
+    assert alone.code == 0
+    assert agentrt(*words, "--jobs", "3").stdout == alone.stdout
+
+
+def test_tenants_have_figures_and_deadlines(agentrt: Shell) -> None:
+    words = ("--oversubscription", "2", "--arrivals", "poisson", "--tenants", "few=1,many=3")
+    made = ("made:browser", "--programs", "8", "--kv-blocks", "3000")
+    done = agentrt("simulate", *made, *words, "--deadline", "few=1e6,many=1e-6", "--json")
+    (result,) = done.json["results"]
+    assert result["load"] == {
+        "kind": "oversubscription",
+        "oversubscription": 2.0,
+        "arrivals": "poisson",
+    }
+    assert result["runs"][0]["rate_per_s"] > 0
+    assert result["slo_attainment"] == 0.25
+    assert {name: found["slo_attainment"] for name, found in result["tenants"].items()} == {
+        "few": 1.0,
+        "many": 0.0,
+    }
+    text = agentrt("simulate", *made, *words).stdout
+    assert "few: mean_slowdown" in text
+
+
+def test_what_goes_wrong_in_another_process_is_told_as_in_this_one(agentrt: Shell) -> None:
+    words = ("simulate", *SMALL, "--compare", "fcfs,occupancy", "--tenants")
+    done = agentrt(*words, ",".join(f"t{at}=1" for at in range(9)), "--jobs", "2")
+    assert done.code == 2
+    assert done.stderr == "error: 8 programs are too few for 9 tenants\n"
 
 
 def test_a_picture_is_written_where_asked(agentrt: Shell) -> None:
@@ -90,15 +132,32 @@ def test_words_that_are_off_exit_with_2_and_say_what_is(
     assert done.json["status"] == "failed"
 
 
-def test_ctrl_c_ends_it_with_130(agentrt: Shell) -> None:
-    process = agentrt.start(
-        "simulate", "made:swe", "--programs", "2000", "--compare", "best-cap", "--seeds", "50"
-    )
+def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+LONG = ("simulate", "made:swe", "--programs", "2000", "--compare", "best-cap", "--seeds", "50")
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_it_with_130(agentrt: Shell, jobs: str) -> None:
+    process = agentrt.start(*LONG, "--jobs", jobs)
     assert process.stderr is not None
     first = process.stderr.readline()
     assert first.startswith("simulating ")
+    helpers = wait_for(lambda: children(process), "its processes") if jobs != "1" else []
     process.send_signal(signal.SIGINT)
     wait_for(lambda: process.poll() is not None, "the end")
     done = agentrt.finish(process)
     assert (done.code, done.stdout) == (130, "")
-    assert "error: interrupted" in done.stderr
+    assert done.stderr.endswith("error: interrupted\n")
+    wait_for(lambda: not any(map(psutil.Process.is_running, helpers)), "its processes' end")
+
+
+def test_its_processes_end_however_it_does(agentrt: Shell) -> None:
+    process = agentrt.start(*LONG, "--jobs", "2")
+    assert process.stderr is not None
+    process.stderr.readline()
+    helpers = wait_for(lambda: children(process), "its processes")
+    process.kill()
+    wait_for(lambda: not any(map(psutil.Process.is_running, helpers)), "its processes' end")

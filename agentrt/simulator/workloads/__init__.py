@@ -13,7 +13,11 @@ from agentrt.simulator.workloads.format import read, write
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.parameters import Parameters, SubAgents, ToolUse, WorkflowShape
 from agentrt.simulator.workloads.presets import PRESETS, preset
-from agentrt.simulator.workloads.pressure import live_blocks, programs_at_once
+from agentrt.simulator.workloads.pressure import (
+    arrival_rate_per_s,
+    live_blocks,
+    programs_at_once,
+)
 from agentrt.simulator.workloads.quantiles import Quantiles, log_normal
 from agentrt.simulator.workloads.recognise import (
     FORMATS,
@@ -22,6 +26,7 @@ from agentrt.simulator.workloads.recognise import (
     read_as,
 )
 from agentrt.simulator.workloads.summary import Summary, summarise
+from agentrt.simulator.workloads.tenants import with_deadlines, with_tenants
 from agentrt.simulator.workloads.waits import with_waits_cut
 
 __all__ = [
@@ -37,6 +42,7 @@ __all__ = [
     "Summary",
     "ToolUse",
     "WorkflowShape",
+    "arrival_rate_per_s",
     "fitted",
     "format_of_lines",
     "format_of_name",
@@ -49,6 +55,8 @@ __all__ = [
     "read_as",
     "summarise",
     "with_arrivals",
+    "with_deadlines",
+    "with_tenants",
     "with_waits_cut",
     "without_arrivals",
     "write",

@@ -13,6 +13,8 @@ from agentrt.ir.workload import Workload
 
 # Beyond these, gamma draws are all the same or nearly all 0.
 _CV_LEAST, _CV_MOST = 0.01, 30.0
+# Thirty years: nobody means that, and from there on a clock in floats loses a step's time.
+_LATEST_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def with_arrivals(workload: Workload, arrivals: Poisson | Bursty, *, seed: int) 
     """The same programs in the same order, each with a time of arrival.
 
     Raises:
-        InputError: a rate that is not positive, or a coefficient of variation out of range.
+        InputError: a rate that is not positive, or so low that programs come after decades; or a
+            coefficient of variation out of range.
     """
     times = _times(arrivals, random.Random(seed))
     programs = tuple(replace(program, arrival_s=next(times)) for program in workload.programs)
@@ -71,6 +74,10 @@ def _times(arrivals: Poisson | Bursty, rng: random.Random) -> Iterator[float]:
     at_s = 0.0
     while True:
         at_s += _between(arrivals, rng)
+        if not at_s <= _LATEST_S:
+            raise InputError(
+                f"at {arrivals.rate_per_s} programs/s, some come after {_LATEST_S:g} s: too low a rate"
+            )
         yield at_s
 
 

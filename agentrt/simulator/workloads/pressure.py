@@ -9,6 +9,9 @@ from agentrt.errors import InputError
 from agentrt.ir.prefix import Chain, Run, block_count, shared_blocks
 from agentrt.ir.workload import CallStep, ProgramTrace, StepId, Workload
 
+# What all programs share may alone be more than is asked for.
+_FEWEST_IN_USE = 0.1
+
 
 def live_blocks(program: ProgramTrace) -> list[int]:
     """At each call, in order: the blocks of all contexts the program still needs, shared ones once.
@@ -36,15 +39,36 @@ def programs_at_once(workload: Workload, *, capacity_blocks: int, oversubscripti
     Raises:
         InputError: an empty workload, or numbers that are not positive.
     """
+    return max(1, round(_programs_in_use(workload, capacity_blocks, oversubscription)))
+
+
+def arrival_rate_per_s(
+    workload: Workload, *, capacity_blocks: int, oversubscription: float, mean_alone_s: float
+) -> float:
+    """At what rate programs arrive if, each taking its time alone, so many blocks are in use.
+
+    Little's law: programs in the system = rate * time in it. As programs take longer than alone
+    where they are in one another's way, there will be more of them than that.
+
+    Raises:
+        InputError: as `programs_at_once`; or programs that take no time.
+    """
+    if not mean_alone_s > 0:
+        raise InputError(f"workload {workload.name!r}: programs take no time, so no rate fills any")
+    in_use = _programs_in_use(workload, capacity_blocks, oversubscription)
+    return max(in_use, _FEWEST_IN_USE) / mean_alone_s
+
+
+def _programs_in_use(workload: Workload, capacity_blocks: int, oversubscription: float) -> float:
     if capacity_blocks <= 0 or not 0 < oversubscription < math.inf:
         raise InputError("capacity and oversubscription must be positive")
     counts = [count for program in workload.programs for count in live_blocks(program)]
     if not counts:
         raise InputError(f"workload {workload.name!r} has no calls")
     mean = sum(counts) / len(counts)
-    shared, per_program = _common_blocks(workload)
+    shared, per_program = common_blocks(workload)
     own = max(mean - per_program, 1.0)
-    return max(1, round((oversubscription * capacity_blocks - shared) / own))
+    return (oversubscription * capacity_blocks - shared) / own
 
 
 def _needed_until(program: ProgramTrace) -> list[StepId]:
@@ -74,7 +98,7 @@ def _merged(runs: Sequence[Run]) -> Iterable[Run]:
             end = run.first + run.count
 
 
-def _common_blocks(workload: Workload) -> tuple[int, float]:
+def common_blocks(workload: Workload) -> tuple[int, float]:
     """Blocks that more than one program begins with: all of them, and of those how many each has."""
     firsts = [_first_prompt(program) for program in workload.programs]
     seen: dict[int, list[int]] = {}

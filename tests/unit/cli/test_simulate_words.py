@@ -13,9 +13,10 @@ from agentrt.scheduler.policies import named, parameters
 from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.unmanaged import Unmanaged
-from agentrt.simulator.comparison import AsRecorded, Oversubscription, Setup
+from agentrt.simulator.comparison_bench import Setup
 from agentrt.simulator.engine_presets import PRESETS
-from agentrt.simulator.workloads import ClosedLoop, Poisson
+from agentrt.simulator.loads import AsRecorded, Oversubscription
+from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson
 
 
 def words(**given: Any) -> SimulateWords:
@@ -107,6 +108,12 @@ def test_loads() -> None:
         Oversubscription(2.0),
         Oversubscription(0.5),
     ]
+    assert loads(words(oversubscription="2", arrivals="poisson")) == [
+        Oversubscription(2.0, "poisson")
+    ]
+    assert loads(words(oversubscription="2", arrivals="closed")) == [Oversubscription(2.0)]
+    assert loads(words(rate=0.5, arrivals="poisson")) == [Poisson(0.5)]
+    assert loads(words(rate=0.5, arrivals="bursty")) == [Bursty(0.5, 4.0)]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +130,9 @@ def test_loads() -> None:
         {"oversubscription": "1e400"},
         {"rate": 1.0, "at_once": 2},
         {"rate": 0.0, "oversubscription": "1"},
+        {"rate": 1.0, "arrivals": "closed"},
+        {"arrivals": "poisson"},
+        {"at_once": 3, "arrivals": "bursty"},
     ],
 )
 def test_a_load_that_cannot_be_is_refused(given: dict[str, Any]) -> None:
@@ -141,3 +151,32 @@ def test_an_engine_that_is_not_there_names_those_that_are() -> None:
     with pytest.raises(UsageError) as raised:
         setup(words(engine="abacus"))
     assert "llama-3-8b-a100" in raised.value.hint
+
+
+def test_tenants_and_deadlines_are_numbers_by_name() -> None:
+    found = setup(words(tenants="a=1, b=9.5", deadline="a=1.5", held_blocks=7))
+    assert (found.tenants, found.deadlines) == ({"a": 1.0, "b": 9.5}, {"a": 1.5})
+    assert found.held_blocks == 7
+    assert setup(words(deadline="2")).deadlines == {"*": 2.0}
+    assert setup(words()).tenants == setup(words()).deadlines == {}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tenants": ""},
+        {"tenants": "a"},
+        {"tenants": "a=1,a=2"},
+        {"tenants": "=1"},
+        {"tenants": "a=0"},
+        {"tenants": "a=nan"},
+        {"tenants": "a=1,"},
+        {"deadline": ""},
+        {"deadline": "soon"},
+        {"deadline": "-1"},
+        {"deadline": "a=inf"},
+    ],
+)
+def test_tenants_and_deadlines_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        setup(words(**given))

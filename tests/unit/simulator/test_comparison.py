@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from xml.etree import ElementTree
 
 import pytest
 
-from agentrt.errors import InputError
+from agentrt.errors import InputError, InvariantError
 from agentrt.ir.workload import Workload
 from agentrt.scheduler.policies import named
 from agentrt.scheduler.policies.fixed_cap import FixedCap
-from agentrt.simulator.comparison import (
-    FIGURES,
-    AsRecorded,
-    CapTrial,
-    Contender,
-    Load,
-    Outcome,
-    Oversubscription,
-    Setup,
-    Spread,
-    compare,
-    grouped,
-    load_text,
-    spread,
-)
+from agentrt.simulator.comparison import FIGURES, Contender, Spread, compare, grouped, spread
+from agentrt.simulator.comparison_bench import Bench, Setup, Worker
+from agentrt.simulator.comparison_work import CapTrial, Outcome, Work, job_text
 from agentrt.simulator.engine_presets import PRESETS
+from agentrt.simulator.loads import AsRecorded, Load, Oversubscription, load_text
 from agentrt.simulator.plot import plot_svg
 from agentrt.simulator.report import report
 from agentrt.simulator.simulation import simulate
-from agentrt.simulator.workloads import ClosedLoop, Poisson, generate, preset
+from agentrt.simulator.unloaded import unloaded_s
+from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson, generate, preset
 
 MODEL = PRESETS["llama-3-8b-h100"]
 SETUP = Setup(model=MODEL, kv_blocks=3000)
@@ -50,7 +41,7 @@ def of(*labels: str) -> list[Contender]:
 def compared(
     contenders: Sequence[Contender], *loads: Load, seeds: Sequence[int] = (0,)
 ) -> tuple[Outcome, ...]:
-    return compare(made, contenders, setup=SETUP, loads=loads, seeds=seeds)
+    return compare(Bench(made, SETUP), contenders, loads=loads, seeds=seeds)
 
 
 def test_an_outcome_is_the_report_of_that_replay() -> None:
@@ -99,7 +90,7 @@ def test_the_best_cap_is_the_best_of_those_tried_and_as_good_as_any() -> None:
 def test_on_several_replicas_no_cap_at_all_is_tried_as_well() -> None:
     setup = Setup(model=MODEL, kv_blocks=3000, replicas=3)
     contenders = [*of("fcfs", "cap-7"), BEST_CAP]
-    fcfs, free, best = compare(made, contenders, setup=setup, loads=[ClosedLoop(7)], seeds=[0])
+    fcfs, free, best = compare(Bench(made, setup), contenders, loads=[ClosedLoop(7)], seeds=[0])
     assert 7 in {trial.cap for trial in best.trials}
     assert free.report.mean_completion_s == fcfs.report.mean_completion_s
     assert best.report.mean_completion_s <= fcfs.report.mean_completion_s
@@ -128,7 +119,7 @@ def test_recorded_arrivals_stand_unless_a_load_is_asked_for() -> None:
     )
 
     def run(load: Load) -> Outcome:
-        return compare(lambda _: timed, of("fcfs"), setup=SETUP, loads=[load], seeds=[0])[0]
+        return compare(Bench(lambda _: timed, SETUP), of("fcfs"), loads=[load], seeds=[0])[0]
 
     assert run(AsRecorded()).report.makespan_s > 15e5
     assert run(AsRecorded()).programs_at_once is None
@@ -146,17 +137,26 @@ def test_figures_over_seeds_are_median_least_and_most() -> None:
 
 def test_each_run_is_announced_before_it_begins() -> None:
     told: list[str] = []
-    compare(made, of("fcfs"), setup=SETUP, loads=[ClosedLoop(2)], seeds=[5, 6], on_run=told.append)
+    compare(Bench(made, SETUP), of("fcfs"), loads=[ClosedLoop(2)], seeds=[5, 6], on_run=told.append)
     assert told == ["fcfs, 2 at once, seed 5", "fcfs, 2 at once, seed 6"]
 
 
 def test_loads_in_words() -> None:
-    loads: list[Load] = [AsRecorded(), Poisson(0.25), ClosedLoop(3), Oversubscription(2.0)]
+    loads: list[Load] = [
+        AsRecorded(),
+        Poisson(0.25),
+        Bursty(0.25, 4.0),
+        ClosedLoop(3),
+        Oversubscription(2.0),
+        Oversubscription(2.0, "poisson"),
+    ]
     assert [load_text(load) for load in loads] == [
         "arrivals as recorded",
         "0.25 programs/s",
+        "0.25 programs/s in bursts",
         "3 at once",
         "oversubscription 2",
+        "oversubscription 2, poisson",
     ]
 
 
@@ -164,23 +164,32 @@ def test_programs_that_fit_no_replica_are_counted_and_crash_nothing() -> None:
     tiny = Setup(model=MODEL, kv_blocks=10)
     loads: list[Load] = [Oversubscription(2.0), Poisson(1.0)]
     contenders = [*of("fcfs", "occupancy"), BEST_CAP]
-    outcomes = compare(made, contenders, setup=tiny, loads=loads, seeds=[0])
+    outcomes = compare(Bench(made, tiny, has_curves=True), contenders, loads=loads, seeds=[0])
     assert [(o.report.unfinished, o.completions_s) for o in outcomes] == [(16, ())] * 6
     assert "</svg>" in plot_svg(outcomes, title="none")
 
 
 @pytest.mark.parametrize(
-    "broken", [Setup(model=MODEL, replicas=0), Setup(model=MODEL, kv_blocks=0)]
+    "broken",
+    [
+        Setup(model=MODEL, replicas=0),
+        Setup(model=MODEL, kv_blocks=0),
+        Setup(model=MODEL, kv_blocks=10, held_blocks=11),
+        Setup(model=MODEL, tenants={"a": 0.0}),
+        Setup(model=MODEL, tenants={f"t{at}": 1.0 for at in range(17)}),
+        Setup(model=MODEL, deadlines={"nobody": 2.0}),
+        Setup(model=MODEL, deadlines={"*": 0.0}),
+    ],
 )
 def test_a_setup_that_cannot_be_is_refused(broken: Setup) -> None:
     with pytest.raises(InputError):
-        compare(made, of("fcfs"), setup=broken, loads=[ClosedLoop(1)], seeds=[0])
+        compare(Bench(made, broken), of("fcfs"), loads=[ClosedLoop(1)], seeds=[0])
 
 
 def test_an_empty_workload_is_refused_by_name() -> None:
     empty = replace(made(0), name="nobody", programs=())
     with pytest.raises(InputError, match="'nobody' has no programs"):
-        compare(lambda _: empty, of("fcfs"), setup=SETUP, loads=[ClosedLoop(1)], seeds=[0])
+        compare(Bench(lambda _: empty, SETUP), of("fcfs"), loads=[ClosedLoop(1)], seeds=[0])
 
 
 def drawn(svg: str) -> tuple[list[str], int]:
@@ -204,3 +213,80 @@ def test_the_picture_of_several_loads_has_the_mean_of_each_as_well() -> None:
     texts, lines = drawn(plot_svg(outcomes, title="t"))
     assert lines == 4
     assert {"KV oversubscription", "completion time, s", "t, oversubscription 2"} <= set(texts)
+
+
+def test_the_picture_has_how_full_the_caches_were_where_it_was_asked_for() -> None:
+    bench = Bench(made, SETUP, has_curves=True)
+    outcomes = compare(bench, of("fcfs", "cap-2"), loads=[ClosedLoop(8)], seeds=[0])
+    texts, lines = drawn(plot_svg(outcomes, title="t"))
+    assert lines == 2 + 4
+    assert {"share of all KV blocks", "fcfs: in use", "cap-2: live contexts"} <= set(texts)
+    crowded, capped = (outcome.live or () for outcome in outcomes)
+    assert max(share for _, share in crowded) > max(share for _, share in capped) > 0.0
+    for outcome in outcomes:
+        assert all(0.0 <= share <= 1.0 for _, share in outcome.in_use or ())
+        assert (outcome.live or ())[-1][1] == pytest.approx(0.0, abs=0.1)
+
+
+def test_random_arrivals_at_an_oversubscription_come_at_the_rate_that_fills_the_caches() -> None:
+    single, double = compared(
+        of("fcfs"), Oversubscription(1.0, "poisson"), Oversubscription(2.0, "poisson")
+    )
+    (closed,) = compared(of("fcfs"), Oversubscription(2.0))
+    assert single.rate_per_s is not None
+    assert double.rate_per_s is not None
+    assert closed.rate_per_s is None
+    assert single.programs_at_once is double.programs_at_once is None
+    # What programs share counts once: twice the load is a little more than twice the rate.
+    assert 2.0 <= double.rate_per_s / single.rate_per_s < 2.5
+    alone_s = statistics.fmean(unloaded_s(trace, MODEL, 16) for trace in made(0).programs)
+    assert closed.programs_at_once == round(double.rate_per_s * alone_s)
+    (bursty,) = compared(of("fcfs"), Oversubscription(2.0, "bursty"))
+    assert bursty.rate_per_s == double.rate_per_s
+    assert bursty.report != double.report
+
+
+def test_tenants_and_deadlines_are_dealt_out_before_anything_runs() -> None:
+    setup = Setup(
+        model=MODEL,
+        kv_blocks=3000,
+        tenants={"few": 1.0, "many": 7.0},
+        deadlines={"few": 1e6, "*": 1e-6},
+    )
+    (outcome,) = compare(Bench(made, setup), of("fcfs"), loads=[ClosedLoop(4)], seeds=[0])
+    few, many = outcome.report.tenants["few"], outcome.report.tenants["many"]
+    assert (few.programs, many.programs) == (2, 14)
+    assert (few.slo_attainment, many.slo_attainment) == (1.0, 0.0)
+    assert outcome.report.slo_attainment == 2 / 16
+    found = spread([outcome], "slo_attainment", "few")
+    assert found == Spread(1.0, 1.0, 1.0)
+
+
+def test_the_outcomes_are_the_same_whoever_does_the_work_and_in_whatever_order() -> None:
+    def backwards(bench: Bench, work: Work, on_run: Callable[[str], None]) -> None:
+        """Takes all there is, and does the last first."""
+        worker = Worker(bench)
+        while True:
+            tickets = list(iter(work.take, None))
+            if not tickets:
+                return
+            for ticket in reversed(tickets):
+                on_run(job_text(ticket.job))
+                work.give(ticket, worker.do(ticket.job))
+
+    contenders = [*of("fcfs"), BEST_CAP]
+    loads: list[Load] = [ClosedLoop(6), Oversubscription(2.0, "poisson")]
+    usual = compare(Bench(made, SETUP), contenders, loads=loads, seeds=[0, 1])
+    other = compare(Bench(made, SETUP), contenders, loads=loads, seeds=[0, 1], workers=backwards)
+    assert other == usual
+
+
+def test_workers_that_stop_half_way_are_noticed() -> None:
+    with pytest.raises(InvariantError, match="undone"):
+        compare(
+            Bench(made, SETUP),
+            of("fcfs"),
+            loads=[ClosedLoop(1)],
+            seeds=[0],
+            workers=lambda bench, work, on_run: None,
+        )

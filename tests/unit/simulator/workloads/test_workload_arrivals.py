@@ -55,6 +55,10 @@ def test_arrivals_have_the_rate_and_the_variation_asked_for(
         workloads.Poisson(float("nan")),
         workloads.Bursty(-1.0, 1.0),
         workloads.Poisson(float("inf")),
+        workloads.Poisson(5e-324),
+        workloads.Poisson(1e-9),
+        workloads.Bursty(1e-9, 1.0),
+        workloads.Bursty(1e-320, 1.0),
         workloads.Bursty(1.0, 0.0),
         workloads.Bursty(1.0, 1e200),
         workloads.Bursty(1.0, float("nan")),
@@ -147,3 +151,34 @@ def test_long_waits_can_be_cut_and_the_workload_says_so() -> None:
     assert [getattr(step, "gap_s", None) for step in cut.programs[0].steps] == [None, 60, 5.0]
     assert cut.programs[0].steps[0] == ToolStep(after=(), tool="bash", duration_s=60)
     assert cut.modelled == ("Tools and gaps longer than 60 s are cut to that.",)
+
+
+def test_the_rate_that_fills_a_cache_is_how_many_fit_over_the_time_each_takes() -> None:
+    call = CallStep(
+        after=(),
+        prompt=(Run(0, 9),),
+        prompt_tokens=144,
+        completion_tokens=16,
+        context=(Run(0, 10),),
+    )
+    programs = tuple(
+        ProgramTrace(
+            program_id=str(at),
+            steps=(replace(call, prompt=(Run(at * 50, 9),), context=(Run(at * 50, 10),)),),
+        )
+        for at in range(8)
+    )
+    made = Workload(name="tens", block_tokens=16, programs=programs)
+
+    def rate(capacity: int, times: float, alone_s: float) -> float:
+        return workloads.arrival_rate_per_s(
+            made, capacity_blocks=capacity, oversubscription=times, mean_alone_s=alone_s
+        )
+
+    # Ten blocks each: 100 blocks are full with 10 programs, which leave at 10 in 4 s.
+    assert rate(100, 1.0, 4.0) == pytest.approx(2.5)
+    assert rate(100, 3.0, 4.0) == pytest.approx(7.5)
+    assert rate(1, 0.001, 4.0) == pytest.approx(0.1 / 4.0)  # never none at all
+    for broken in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="take no time"):
+            rate(100, 1.0, broken)
