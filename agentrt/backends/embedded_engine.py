@@ -22,7 +22,7 @@ _GRACE_S = 2.0
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 # The engine looks up from its work between batches: for new requests, for cancelled ones, and to
 # give sequences that decode their turn beside one that is in prefill. docs/embedded.md has figures.
-_BATCH_TOKENS = 512
+BATCH_TOKENS = 512
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
 
@@ -112,7 +112,7 @@ class Engine:
         asked = asdict(settings) | {
             "model": str(settings.model),
             "threads": settings.threads or default_threads(),
-            "batch_tokens": _BATCH_TOKENS,
+            "batch_tokens": BATCH_TOKENS,
             "api_key": self.api_key,
         }
         try:

@@ -1,0 +1,112 @@
+"""Messages for the calls of a workload, which has no text: prompts that share blocks share words."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from agentrt.backends.made_text import TextSizes, made_words
+from agentrt.errors import InvariantError
+from agentrt.ir.prefix import Chain, Run, block_count, shared_blocks
+from agentrt.ir.request import Completion, Message
+from agentrt.ir.workload import CallStep, StepId, Workload
+
+
+class WorkloadText:
+    """What each call says: made-up words, as many as its tokens, and the answers there really were.
+
+    A prompt that begins with the whole context of an earlier call of its program goes on with that
+    conversation. Any other is written from its blocks, each of which stands for the same words
+    wherever it is: a first run that several programs begin with as the system message, the rest as
+    the user's. Lengths are made good as the server counts tokens, so errors do not add up.
+    """
+
+    def __init__(self, workload: Workload, sizes: TextSizes, *, salt: str = "") -> None:
+        """Texts of different salts share no words."""
+        self.workload = workload
+        self.sizes = sizes
+        self._salt = salt
+        self._common = _common_runs(workload)
+        self._conversations: dict[tuple[int, StepId], tuple[tuple[Message, ...], int]] = {}
+        self._asked: dict[tuple[int, StepId], tuple[Message, ...]] = {}
+
+    def messages(self, program: int, step: StepId) -> tuple[Message, ...]:
+        """The prompt of a call. Those it goes on from must have been answered."""
+        call = self._call(program, step)
+        before = self._goes_on_from(program, step, call)
+        if before is None:
+            messages = self._from_blocks(call)
+        else:
+            messages = self._going_on(call, *before, seed=f"{program}.{step}")
+        self._asked[program, step] = messages
+        return messages
+
+    def answered(self, program: int, step: StepId, completion: Completion) -> None:
+        """What the server said, so that later prompts can begin with it."""
+        asked = self._asked.pop((program, step))
+        usage = completion.usage
+        conversation = (*asked, Message("assistant", completion.text))
+        self._conversations[program, step] = (conversation, usage.total_tokens)
+
+    def _call(self, program: int, step: StepId) -> CallStep:
+        made = self.workload.programs[program].steps[step]
+        if not isinstance(made, CallStep):
+            raise InvariantError(f"step {step} of program {program} is no call")
+        return made
+
+    def _goes_on_from(
+        self, program: int, step: StepId, call: CallStep
+    ) -> tuple[tuple[Message, ...], int] | None:
+        """The longest conversation that the prompt begins with, and its tokens."""
+        longest, found = 0, None
+        for earlier in range(step):
+            known = self._conversations.get((program, earlier))
+            if known is None:
+                continue
+            context = self._call(program, earlier).context
+            blocks = block_count(context)
+            if blocks > longest and shared_blocks(context, call.prompt) == blocks:
+                longest, found = blocks, known
+        return found
+
+    def _going_on(
+        self, call: CallStep, conversation: tuple[Message, ...], tokens: int, *, seed: str
+    ) -> tuple[Message, ...]:
+        new_tokens = call.prompt_tokens - tokens - self.sizes.turn_tokens
+        words = made_words(random.Random(f"{self._salt} {seed}"), self.sizes.words(new_tokens))
+        return (*conversation, Message("user", words))
+
+    def _from_blocks(self, call: CallStep) -> tuple[Message, ...]:
+        chain, sizes = call.prompt, self.sizes
+        system = ""
+        if len(chain) > 1 and self._common[chain[0].first] > 1:
+            system, chain = self._words(chain[:1]), chain[1:]
+        # Its last words are of no block, so of nobody else.
+        own = made_words(
+            random.Random(f"{self._salt} {call.prompt}"), 2 * self.workload.block_tokens
+        )
+        text = f"{self._words(chain)} {own}".split()
+        frame = sizes.system_frame_tokens if system else sizes.frame_tokens
+        count = sizes.words(call.prompt_tokens - frame) - len(system.split())
+        user = Message("user", " ".join(text[: max(1, count)]))
+        return (Message("system", system), user) if system else (user,)
+
+    def _words(self, chain: Chain) -> str:
+        """The words of blocks; a block's are the same wherever it is."""
+        each = self.sizes.words(self.workload.block_tokens)
+        return " ".join(
+            made_words(random.Random(f"{self._salt} {block}"), each)
+            for run in chain
+            for block in range(run.first, run.first + run.count)
+        )
+
+
+def _common_runs(workload: Workload) -> Counter[int]:
+    """How many programs have a prompt that begins with the run of this first block."""
+    counts: Counter[int] = Counter()
+    for program in workload.programs:
+        firsts: set[Run] = {
+            step.prompt[0] for step in program.steps if isinstance(step, CallStep) and step.prompt
+        }
+        counts.update({run.first for run in firsts})
+    return counts
