@@ -108,17 +108,36 @@ def compare(
     """
     plans: list[Plan] = []
     places: list[tuple[int, int, int]] = []
-    for turn, seed in enumerate(seeds):  # by seed first: a worker keeps one workload at a time
+    for turn, seed in enumerate(seeds):
         for rank, load in enumerate(loads):
             for place, contender in enumerate(contenders):
-                plans.append(_plan(contender, load, seed))
+                plans.append(plan_of(contender, load, seed))
                 places.append((rank, place, turn))
+    outcomes = carried_out(bench, plans, on_run=on_run, workers=workers)
+    found = sorted(zip(places, outcomes, strict=True), key=lambda item: item[0])
+    return tuple(outcome for _, outcome in found)
+
+
+def carried_out(
+    bench: Bench,
+    plans: Sequence[Plan],
+    *,
+    on_run: Callable[[str], None] = lambda _: None,
+    workers: Workers = one_by_one,
+) -> list[Outcome]:
+    """What comes of each plan. Those of one seed should be together: a worker keeps one workload."""
     work = Work(plans)
     workers(bench, work, on_run)
     if not work.is_done:
         raise InvariantError("the workers left something undone")
-    found = sorted(zip(places, work.outcomes(), strict=True), key=lambda item: item[0])
-    return tuple(outcome for _, outcome in found)
+    return work.outcomes()
+
+
+def plan_of(contender: Contender, load: Load, seed: int) -> Plan:
+    """What one policy on one workload takes."""
+    if contender.make is None:
+        return best_cap_plan(load, seed, contender.label)
+    return _one_run(Simulation(load, seed, contender.label, contender.make))
 
 
 def grouped(outcomes: Sequence[Outcome]) -> Iterator[tuple[Load, dict[str, list[Outcome]]]]:
@@ -140,12 +159,6 @@ def spread(outcomes: Sequence[Outcome], figure: str, tenant: str | None = None) 
     found: list[float | None] = [getattr(report, figure) for report in reports]
     values = [value for value in found if value is not None]
     return Spread(statistics.median(values), min(values), max(values)) if values else None
-
-
-def _plan(contender: Contender, load: Load, seed: int) -> Plan:
-    if contender.make is None:
-        return best_cap_plan(load, seed, contender.label)
-    return _one_run(Simulation(load, seed, contender.label, contender.make))
 
 
 def _one_run(simulation: Simulation) -> Generator[Sequence[Job], Sequence[Result], Outcome]:

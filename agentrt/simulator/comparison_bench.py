@@ -143,7 +143,7 @@ class Worker:
 
     def _replay(self, under: Loaded, policy: Policy) -> Replay:
         return simulate_with(
-            scheduler_of(policy),
+            scheduler_of(policy, under.workload),
             under.workload,
             self._bench.setup.fleet(under.workload),
             programs_at_once=under.programs_at_once,

@@ -61,8 +61,8 @@ _Due: TypeAlias = ClientDue | _Timer | _EngineWake
 _ENGINE_RANK, _CLIENT_RANK, _TIMER_RANK = 0, 1, 2
 
 
-def scheduler_of(policy: Policy) -> Scheduler:
-    """The scheduler that runs for real, as it is when it knows nothing yet."""
+def scheduler_of(policy: Policy, workload: Workload) -> Scheduler:  # noqa: ARG001  its blocks' size
+    """The scheduler that runs for real, as it is when it knows nothing yet of such programs."""
     return Scheduler(policy)
 
 
@@ -77,7 +77,8 @@ def simulate(
 ) -> Replay:
     """`simulate_with` the scheduler of `policy` on replicas that take no holds."""
     fleet = FleetSettings(model=model, kv_blocks=kv_blocks, replicas=replicas)
-    return simulate_with(scheduler_of(policy), workload, fleet, programs_at_once=programs_at_once)
+    scheduler = scheduler_of(policy, workload)
+    return simulate_with(scheduler, workload, fleet, programs_at_once=programs_at_once)
 
 
 def simulate_with(
