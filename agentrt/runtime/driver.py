@@ -15,6 +15,7 @@ from agentrt.errors import AgentRTError, InputError, InvariantError, StoreError
 from agentrt.ir.event import RunFinished, RunStarted
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.execution import Ending, Execution
+from agentrt.runtime.fleet import Fleet, ScheduledProgram
 from agentrt.runtime.journal import Journal, OnEvent
 from agentrt.runtime.llm_calls import LLMCalls
 from agentrt.runtime.perform import Performer
@@ -55,6 +56,10 @@ class Prepared:
     performer: Performer
     execution: Execution
 
+    @property
+    def program(self) -> ScheduledProgram:
+        return self.performer.program
+
 
 class Driver:
     """What all runs of one runtime share."""
@@ -66,17 +71,18 @@ class Driver:
         clock: Clock,
         tools: ToolCalls,
         llms: LLMCalls,
+        fleet: Fleet,
         observers: tuple[OnEvent, ...],
     ) -> None:
         self._store = store
         self._clock = clock
         self._tools = tools
         self._llms = llms
+        self._fleet = fleet
         self._observers = observers
-        self._arrivals = 0
 
     def prepare(self, sitting: Sitting) -> Prepared:
-        """Everything a run needs, its place in the queues included."""
+        """Everything a run needs. Its program has arrived: `drive` it, or end its program."""
         stored = sitting.stored
         journal = Journal(
             sitting.run_id,
@@ -85,7 +91,12 @@ class Driver:
             observers=self._observers,
             sequence=0 if stored is None else max((e.seq for e in stored.events), default=0),
         )
-        performer = self._performer(journal)
+        program = self._fleet.program(
+            sitting.run_id,
+            sitting.call.workflow.name,
+            deadline_s=sitting.deadline_s,
+        )
+        performer = self._performer(journal, program)
         if stored is not None:
             performer.start_at(_elapsed_s(stored))
         execution = Execution(
@@ -96,6 +107,7 @@ class Driver:
             on_error=sitting.on_error,
             restored=sitting.restored,
         )
+        program.arrive(*sorted(sitting.executable.tiers))
         return Prepared(
             run_id=sitting.run_id,
             sitting=sitting,
@@ -111,9 +123,18 @@ class Driver:
             asyncio.CancelledError: the task was cancelled; the run is recorded as cancelled.
             InvariantError: a bug in agentrt.
         """
+        is_cancelled = True  # unless we hear otherwise
+        try:
+            if prepared.sitting.is_named and await self._is_known(prepared.run_id):
+                return _refused(prepared.run_id)
+            result = await self._drive(prepared)
+            is_cancelled = result.status == "cancelled"
+            return result
+        finally:
+            prepared.program.end(is_cancelled=is_cancelled)
+
+    async def _drive(self, prepared: Prepared) -> RunResult[Any]:
         sitting, journal, execution = prepared.sitting, prepared.journal, prepared.execution
-        if sitting.is_named and await self._is_known(sitting.run_id):
-            return _refused(sitting.run_id)
         performer = prepared.performer
         record = self._record(sitting)
         workflow = sitting.call.workflow.name
@@ -168,18 +189,17 @@ class Driver:
         return Program(
             name,
             journal=journal,
-            performer=self._performer(journal),
+            performer=self._performer(journal, self._fleet.program(run_id, name)),
             created_at=self._clock.wall_time(),
         )
 
-    def _performer(self, journal: Journal) -> Performer:
-        self._arrivals += 1
+    def _performer(self, journal: Journal, program: ScheduledProgram) -> Performer:
         return Performer(
             journal=journal,
             tools=self._tools,
             llms=self._llms,
             clock=self._clock,
-            program=self._arrivals,
+            program=program,
         )
 
     async def _is_known(self, run_id: str) -> bool:

@@ -19,6 +19,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    Tier,
     ToolNode,
 )
 from agentrt.runtime.evaluate import (
@@ -110,6 +111,7 @@ class Executable:
         input_reads: For each step, the `InputNode`s it reads.
         output: The value of the graph as a function of the values there are.
         output_reads: The steps the output reads, and the inputs it reads, each once.
+        tiers: The tiers of the LLM calls there may be, in bodies too.
     """
 
     def __init__(self, graph: Graph, bindings: Bindings) -> None:
@@ -120,6 +122,7 @@ class Executable:
         self.steps: tuple[Step, ...] = tuple(
             self._compile(node) for node in graph.nodes if not isinstance(node, InputNode)
         )
+        self.tiers: frozenset[Tier] = frozenset[Tier]().union(*map(_tiers, self.steps))
         self.reads: dict[NodeId, tuple[NodeId, ...]] = {}
         self.input_reads: dict[NodeId, tuple[NodeId, ...]] = {}
         for step in self.steps:
@@ -193,6 +196,22 @@ class Executable:
             for use in uses(value)
         }
         return frozenset(sources - otherwise)
+
+
+def _tiers(step: Step) -> frozenset[Tier]:
+    match step:
+        case ToolStep():
+            return frozenset()
+        case LLMStep() | AgentStep():
+            return frozenset({step.node.options.tier or "large"})
+        case MapStep():
+            return step.body.tiers
+        case BranchStep():
+            return step.then.tiers | step.otherwise.tiers
+        case LoopStep():
+            return step.step.tiers | step.until.tiers
+        case _:
+            assert_never(step)
 
 
 def _named(inputs: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Evaluate], ...]:

@@ -1,39 +1,31 @@
-"""Calls to backends: queued by program, retried and asked again when that can help."""
+"""Calls to backends: scheduled by program, retried and asked again when that can help."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from agentrt.backends.base import Backend, OnChunk
+from agentrt.backends.base import OnChunk
 from agentrt.clock import Clock
 from agentrt.dsl.value_type import ValueType
 from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaError
-from agentrt.ir.node import Tier
-from agentrt.ir.request import Capabilities, Chunk, Completion, Message, Request
+from agentrt.ir.request import Chunk, Completion, Message, Request
 from agentrt.runtime.backoff import backend_wait_s
-from agentrt.scheduler.call_queue import (
-    CallEnded,
-    CallQueue,
-    CallReady,
-    CallWithdrawn,
-    CapacityChanged,
-    SendCall,
-)
+from agentrt.runtime.fleet import ScheduledProgram, Served
+from agentrt.runtime.pool import Replica
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try of a call, for the record."""
+    """One try of a call, for the record; `served` if it has an answer."""
 
     number: int
     started_s: float
     finished_s: float
-    completion: Completion | None = None
+    served: Served | None = None
     error: Exception | None = None
     retry_in_s: float | None = None
 
@@ -46,131 +38,64 @@ class CallObserver(Protocol):
     def call_ended(self, attempt: Attempt) -> None: ...
 
 
-class Endpoint:
-    """One backend and the queue in front of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LLMCall:
+    """A call to make.
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self._queue = CallQueue(None)
-        self._gates: dict[int, asyncio.Future[None]] = {}
-        self._next_call = 0
-        self._capabilities: Capabilities | None = None
-        self._asking = asyncio.Lock()
+    Attributes:
+        is_text_final: Nothing is tried again once text has been handed to `on_chunk`: whoever reads
+            it cannot take it back.
+        is_last: No later prompt of the program will begin with this one and its answer.
+    """
 
-    async def capabilities(self) -> Capabilities:
-        """Asked for before the first call; bounds how many calls are sent at once."""
-        if self._capabilities is None:
-            async with self._asking:
-                if self._capabilities is None:
-                    found = await self.backend.capabilities()
-                    self._perform(self._queue.handle(CapacityChanged(found.max_concurrency)))
-                    self._capabilities = found
-        return self._capabilities
-
-    @asynccontextmanager
-    async def turn(self, program: int) -> AsyncGenerator[None]:
-        """Wait until a call of `program` may be sent; it ends with the block."""
-        call_id = self._next_call
-        self._next_call += 1
-        gate = asyncio.get_running_loop().create_future()
-        self._gates[call_id] = gate
-        self._perform(self._queue.handle(CallReady(call_id, program)))
-        try:
-            await gate
-        except asyncio.CancelledError:
-            sent = call_id in self._queue.sent
-            del self._gates[call_id]
-            self._perform(
-                self._queue.handle(CallEnded(call_id) if sent else CallWithdrawn(call_id))
-            )
-            raise
-        try:
-            yield
-        finally:
-            del self._gates[call_id]
-            self._perform(self._queue.handle(CallEnded(call_id)))
-
-    def _perform(self, sends: list[SendCall]) -> None:
-        for send in sends:
-            gate = self._gates[send.call_id]
-            if not gate.done():
-                gate.set_result(None)
+    request: Request
+    program: ScheduledProgram
+    observer: CallObserver
+    on_chunk: OnChunk | None = None
+    is_text_final: bool = False
+    is_last: bool = False
 
 
 class LLMCalls:
     """All LLM calls of one runtime."""
 
-    def __init__(
-        self, endpoints: Mapping[Tier, Endpoint], *, clock: Clock, random_source: random.Random
-    ) -> None:
-        self._endpoints = endpoints
+    def __init__(self, *, clock: Clock, random_source: random.Random) -> None:
         self._clock = clock
         self._random = random_source
 
-    def endpoint(self, tier: Tier | None) -> Endpoint:
-        """Where calls of `tier` go; with one backend, all go there."""
-        return self._endpoints[tier or "large"]
-
-    async def complete(
-        self,
-        request: Request,
-        *,
-        program: int,
-        observer: CallObserver,
-        on_chunk: OnChunk | None = None,
-        first_attempt: int = 1,
-        is_text_final: bool = False,
-    ) -> Completion:
+    async def complete(self, call: LLMCall, *, first_attempt: int = 1) -> Completion:
         """The backend's answer, after as many attempts as it takes and `options.retries` allows.
 
         A schema or stream the backend cannot handle is left out; whoever asked validates anyway.
-        With `is_text_final` nothing is tried again once text has been handed to `on_chunk`: whoever
-        reads it cannot take it back.
 
         Raises:
             BackendError: the last attempt's, or the first one's if it cannot be retried.
+            RunCancelled: the program is over.
         """
-        endpoint = self.endpoint(request.options.tier)
         attempt = first_attempt
-        stream = None if on_chunk is None else _Stream(on_chunk)
+        stream = None if call.on_chunk is None else _Stream(call.on_chunk)
         while True:
             wait_s: float | None = None
-            started_s = self._clock.now()
+            sending = _Sending(call, attempt, stream, self._clock)
             try:
-                # Asked before the call queues: it says how many calls may be sent at once.
-                capabilities = await endpoint.capabilities()
-                async with endpoint.turn(program):
-                    started_s = self._clock.now()
-                    observer.call_sent(attempt)
-                    completion = await self._send(
-                        endpoint.backend, *_fitted(request, stream, capabilities)
-                    )
+                served = await call.program.complete(
+                    call.request, sending.send, is_last=call.is_last
+                )
             except BackendError as error:
                 spent = attempt - first_attempt
-                is_spoilt = is_text_final and stream is not None and stream.has_text
-                if error.retryable and spent < request.options.retries and not is_spoilt:
+                is_spoilt = call.is_text_final and stream is not None and stream.has_text
+                if error.retryable and spent < call.request.options.retries and not is_spoilt:
                     wait_s = backend_wait_s(error, spent + 1, self._random)
-                ended_s = self._clock.now()
-                observer.call_ended(
-                    Attempt(attempt, started_s, ended_s, error=error, retry_in_s=wait_s)
-                )
+                call.observer.call_ended(sending.ended(error=error, retry_in_s=wait_s))
                 if wait_s is None:
                     raise
             else:
-                observer.call_ended(Attempt(attempt, started_s, self._clock.now(), completion))
-                return completion
+                call.observer.call_ended(sending.ended(served=served))
+                return served.completion
             await self._clock.sleep(wait_s)
             attempt += 1
 
-    async def answer(
-        self,
-        request: Request,
-        answer: ValueType[Any],
-        *,
-        program: int,
-        observer: CallObserver,
-        on_chunk: OnChunk | None = None,
-    ) -> Any:
+    async def answer(self, call: LLMCall, answer: ValueType[Any]) -> Any:
         """The backend's answer as a value of its type.
 
         An answer that does not fit is shown to the model again with what is wrong with it, at most
@@ -180,58 +105,82 @@ class LLMCalls:
             BackendError: as `complete`.
             OutputError: no answer fitted.
         """
-        counted = _Counted(observer)
-        for ask in range(request.options.output_retries + 1):
-            completion = await self.complete(
-                request,
-                program=program,
-                observer=counted,
-                on_chunk=on_chunk,
-                first_attempt=counted.attempts + 1,
-            )
+        counted = _Counted(call.observer)
+        call = replace(call, observer=counted)
+        output_retries = call.request.options.output_retries
+        for ask in range(output_retries + 1):
+            completion = await self.complete(call, first_attempt=counted.attempts + 1)
             try:
                 return answer.parse_answer(completion.text)
             except SchemaError as error:
                 problem = str(error)
                 if completion.finish_reason == "length":
                     problem += " (it was cut off: max_tokens is too low for it)"
-                if ask == request.options.output_retries:
+                if ask == output_retries:
                     message = f"the answer does not fit {answer.name}: {problem}"
                     raise OutputError(message, answer=completion.text) from error
-            request = replace(request, messages=(*request.messages, *_again(completion, problem)))
+            messages = (*call.request.messages, *_again(completion, problem))
+            call = replace(call, request=replace(call.request, messages=messages))
         raise AssertionError("unreachable: the last ask returns or raises")
 
-    async def _send(
-        self, backend: Backend, request: Request, on_chunk: OnChunk | None
-    ) -> Completion:
+
+class _Sending:
+    """One attempt: sent when the scheduler says so, and again if its replica goes down."""
+
+    def __init__(self, call: LLMCall, attempt: int, stream: _Stream | None, clock: Clock) -> None:
+        self._call = call
+        self._attempt = attempt
+        self._stream = stream
+        self._clock = clock
+        self._started_s = clock.now()
+
+    async def send(self, replica: Replica) -> Completion:
+        self._started_s = self._clock.now()
+        self._call.observer.call_sent(self._attempt)
+        request, backend = self._call.request, replica.backend
+        if request.output_schema is not None and not replica.capabilities.json_schema:
+            request = replace(request, output_schema=None)
+        stream = self._stream if replica.capabilities.streaming else None
+        if stream is not None:
+            stream.first = replica.first_token
         timeout_s = request.options.timeout_s
         if timeout_s is None:
-            return await backend.complete(request, on_chunk=on_chunk)
+            return await backend.complete(request, on_chunk=stream)
         try:
             async with asyncio.timeout(timeout_s):
-                return await backend.complete(request, on_chunk=on_chunk)
+                return await backend.complete(request, on_chunk=stream)
         except TimeoutError as error:
             message = f"no answer from {backend.name} within {timeout_s:g} s"
             raise BackendTimeout(message, url=backend.name) from error
 
-
-def _fitted(
-    request: Request, on_chunk: OnChunk | None, capabilities: Capabilities
-) -> tuple[Request, OnChunk | None]:
-    """The request without what the backend cannot do; answers are validated anyway."""
-    if request.output_schema is not None and not capabilities.json_schema:
-        request = replace(request, output_schema=None)
-    return request, on_chunk if capabilities.streaming else None
+    def ended(
+        self,
+        *,
+        served: Served | None = None,
+        error: Exception | None = None,
+        retry_in_s: float | None = None,
+    ) -> Attempt:
+        """The attempt, for the record."""
+        ended_s = self._clock.now()
+        return Attempt(self._attempt, self._started_s, ended_s, served, error, retry_in_s)
 
 
 class _Stream:
-    """Passes chunks on and remembers whether there was text in them."""
+    """Passes chunks on and remembers whether there was text in them.
+
+    Attributes:
+        first: Called at the next chunk, once.
+    """
 
     def __init__(self, on_chunk: OnChunk) -> None:
         self._on_chunk = on_chunk
+        self.first: Callable[[], None] | None = None
         self.has_text = False
 
     def __call__(self, chunk: Chunk) -> None:
+        if self.first is not None:
+            first, self.first = self.first, None
+            first()
         self.has_text = self.has_text or bool(chunk.text)
         self._on_chunk(chunk)
 

@@ -13,9 +13,10 @@ from agentrt.errors import InvariantError, SchemaError, ToolError
 from agentrt.ir.request import Chunk, Completion, Request, Usage
 from agentrt.ir.schema import Json
 from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
+from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
 from agentrt.runtime.journal import Journal
-from agentrt.runtime.llm_calls import Attempt, LLMCalls, first_messages
+from agentrt.runtime.llm_calls import Attempt, LLMCall, LLMCalls, first_messages
 from agentrt.runtime.restore import completion_to_json
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import AttemptRecord
@@ -27,11 +28,17 @@ class Performer:
     """Performs the instances of one run.
 
     Attributes:
-        program: The rank of the run's arrival; the queue in front of a backend goes by it.
+        program: The run, as the schedulers know it.
     """
 
     def __init__(
-        self, *, journal: Journal, tools: ToolCalls, llms: LLMCalls, clock: Clock, program: int
+        self,
+        *,
+        journal: Journal,
+        tools: ToolCalls,
+        llms: LLMCalls,
+        clock: Clock,
+        program: ScheduledProgram,
     ) -> None:
         self._journal = journal
         self._tools = tools
@@ -71,13 +78,14 @@ class Performer:
             program_id=self._journal.run_id,
             node_id=instance.id,
         )
-        return await self._llms.answer(
-            request,
-            step.answer,
+        call = LLMCall(
+            request=request,
             program=self.program,
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
+            is_last=True,  # but for an answer that does not fit, which is rare
         )
+        return await self._llms.answer(call, step.answer)
 
     async def turn(self, instance: Instance) -> Completion:
         """The completion of one turn of an agent."""
@@ -93,12 +101,13 @@ class Performer:
             program_id=self._journal.run_id,
             node_id=instance.id,
         )
-        return await self._llms.complete(
-            request,
+        call = LLMCall(
+            request=request,
             program=self.program,
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
         )
+        return await self._llms.complete(call)
 
     async def agent_call(self, instance: Instance) -> str:
         """What an agent sees of a tool call: its result as text, or what went wrong."""
@@ -133,13 +142,14 @@ class Performer:
         self, instance: Instance, request: Request, on_chunk: OnChunk | None
     ) -> Completion:
         """The answer to a request that belongs to no graph."""
-        return await self._llms.complete(
-            request,
+        call = LLMCall(
+            request=request,
             program=self.program,
             observer=self._observer(instance),
             on_chunk=on_chunk,
             is_text_final=True,
         )
+        return await self._llms.complete(call)
 
     def to_json(self, instance: Instance) -> Json:
         """An instance's value as the store keeps it; regions' values are their children's."""
@@ -191,9 +201,13 @@ class Performer:
             )
             journal.attempt_failed(instance, record, wait_s)
 
-        return await self._tools.call(
-            tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
-        )
+        tool_call_id = self.program.tool_started(tool.name, arguments)
+        try:
+            return await self._tools.call(
+                tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
+            )
+        finally:
+            self.program.tool_finished(tool_call_id)
 
     def _observer(self, instance: Instance) -> InstanceObserver:
         return InstanceObserver(instance, self._journal, self.now, self._origin_s)
@@ -230,7 +244,8 @@ class InstanceObserver:
         self._journal.started(self._instance, attempt, self._now())
 
     def call_ended(self, attempt: Attempt) -> None:
-        completion = attempt.completion
+        served = attempt.served
+        completion = None if served is None else served.completion
         record = AttemptRecord(
             run_id=self._journal.run_id,
             node_id=self._instance.id,

@@ -107,6 +107,7 @@ class Program:
 
     async def __aenter__(self) -> Self:
         self._is_open = True
+        self._performer.program.arrive("large")
         record = self._record("running", None)
         self._journal.run_started(record, RunStarted(self.run_id, self.name, self._performer.now()))
         return self
@@ -118,11 +119,14 @@ class Program:
         traceback: TracebackType | None,
     ) -> None:
         self._is_open = False
-        if self._client is not None:
-            await self._client.close()
         status: RunStatus = "finished"
         if error is not None:
             status = "failed" if isinstance(error, Exception) else "cancelled"
+        try:
+            if self._client is not None:
+                await self._client.close()
+        finally:
+            self._performer.program.end(is_cancelled=status == "cancelled")
         told = None if error is None else f"{type(error).__name__}: {error}"
         await self._journal.run_finished(
             self._record(status, told),

@@ -24,7 +24,9 @@ from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
 from agentrt.runtime.driver import Driver, Sitting
 from agentrt.runtime.executable import Executable
-from agentrt.runtime.llm_calls import Endpoint, LLMCalls
+from agentrt.runtime.fleet import Fleet
+from agentrt.runtime.llm_calls import LLMCalls
+from agentrt.runtime.pool import Pool, Scheduling
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import InFlight, Restored, changed_nodes
 from agentrt.runtime.results import RunResult
@@ -63,6 +65,7 @@ class Runtime:
         deadline_s: Seconds after which a run is cancelled.
         max_threads: Synchronous tools at work at once.
         seed: Makes the jitter between attempts reproducible.
+        scheduling: How calls are scheduled, where the default does not suit.
 
     A backend or store that is given as an object is its owner's to close.
     """
@@ -80,6 +83,7 @@ class Runtime:
         deadline_s: float | None = None,
         max_threads: int = 64,
         seed: int | None = None,
+        scheduling: Scheduling | None = None,
     ) -> None:
         self._backend = backend
         self._small = small
@@ -91,6 +95,7 @@ class Runtime:
         self._deadline_s = deadline_s
         self._max_threads = max_threads
         self._random = random.Random(seed)
+        self._scheduling = scheduling or Scheduling()
         self._executables: dict[int, tuple[Traced, Executable]] = {}
         self._driver: Driver | None = None
         self._started: set[asyncio.Task[Any]] = set()
@@ -100,10 +105,11 @@ class Runtime:
             raise DefinitionError("a Runtime is entered once: make another")
         settings = Settings.from_env(os.environ)
         async with AsyncExitStack() as stack:
-            large = self._open(self._backend or settings.backend, stack)
+            large = self._open("large", self._backend or settings.backend, stack)
             wanted = self._small or settings.small_backend
-            small = large if wanted is None else self._open(wanted, stack)
-            endpoints: dict[Tier, Endpoint] = {"large": large, "small": small}
+            small = large if wanted is None else self._open("small", wanted, stack)
+            fleet = Fleet({"large": large, "small": small}, clock=self._clock)
+            stack.callback(fleet.close)
             store = self._store
             if isinstance(store, str):
                 store = open_store(store, data_dir=settings.data_dir)
@@ -116,7 +122,8 @@ class Runtime:
                 store=store,
                 clock=self._clock,
                 tools=tools,
-                llms=LLMCalls(endpoints, clock=self._clock, random_source=self._random),
+                llms=LLMCalls(clock=self._clock, random_source=self._random),
+                fleet=fleet,
                 observers=() if self._on_event is None else (self._on_event,),
             )
             stack.push_async_exit(self._leave)
@@ -277,6 +284,8 @@ class Runtime:
         task: asyncio.Task[RunResult[R]] = self._tasks.create_task(driver.drive(prepared))
         self._started.add(task)
         task.add_done_callback(self._started.discard)
+        # A task that is cancelled before its first step runs none of its own code.
+        task.add_done_callback(lambda _: prepared.program.end(is_cancelled=True))
         return Run(prepared.run_id, prepared.execution, prepared.journal, task)
 
     def _sitting(self, call: Bound[Any], *, run_id: str | None = None, target: str = "") -> Sitting:
@@ -300,12 +309,12 @@ class Runtime:
             )
         return known[1]
 
-    def _open(self, backend: Backend | str, stack: AsyncExitStack) -> Endpoint:
+    def _open(self, tier: Tier, backend: Backend | str, stack: AsyncExitStack) -> Pool:
         if isinstance(backend, str):
             settings = Settings.from_env(os.environ)
             backend = connect(backend, model=self._model or settings.model)
             stack.push_async_callback(backend.aclose)
-        return Endpoint(backend)
+        return Pool(tier, {backend.name: backend}, clock=self._clock, scheduling=self._scheduling)
 
     def _entered(self) -> Driver:
         if self._driver is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from agentrt.estimates.command_class import command_class
 from agentrt.ir.workload import ProgramTrace, Step, StepId, ToolStep, Workload
 from agentrt.simulator.workloads.lmcache_records import (
     Session,
     sessions,
 )
 from agentrt.simulator.workloads.quantiles import log_normal
-from agentrt.simulator.workloads.shell import command_class, fenced_command
+from agentrt.simulator.workloads.shell import fenced_command
 from agentrt.simulator.workloads.text_blocks import MODELLED, TextBlocks
 from agentrt.simulator.workloads.transcript import add_call
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agentrt.errors import InputError
+from agentrt.estimates.command_class import command_class
 from agentrt.ir.prefix import Chain, first_blocks
 from agentrt.ir.workload import CallStep, ProgramTrace, Step, StepId, ToolStep, Workload
 from agentrt.simulator.workloads.blocks import BlockIds
 from agentrt.simulator.workloads.record import Record, records
-from agentrt.simulator.workloads.shell import command_class
 from agentrt.simulator.workloads.text_blocks import TextBlocks
 
 MODELLED = (

@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterable
 
 from agentrt.errors import InputError
+from agentrt.estimates.command_class import command_class
 from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.workload import ProgramTrace, Workload
 from agentrt.simulator.workloads.quantiles import log_normal
 from agentrt.simulator.workloads.record import Record, records
-from agentrt.simulator.workloads.shell import command_class
 from agentrt.simulator.workloads.text_blocks import MODELLED, TextBlocks
 from agentrt.simulator.workloads.transcript import Transcript
 

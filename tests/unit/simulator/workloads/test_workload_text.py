@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agentrt.estimates.command_class import command_class
 from agentrt.ir.prefix import block_count, shared_blocks
-from agentrt.simulator.workloads.shell import command_class, fenced_command
+from agentrt.simulator.workloads.shell import fenced_command
 from agentrt.simulator.workloads.text_blocks import TextBlocks
 
 _WORDS = "The quick brown fox jumps over the lazy dog, again and again. " * 20

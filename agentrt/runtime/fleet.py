@@ -1,0 +1,180 @@
+"""`Fleet`: the pools of a runtime, and the programs that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentrt.clock import Clock
+from agentrt.ir.node import Tier
+from agentrt.ir.prefix import Chain
+from agentrt.ir.request import Completion, Message, Request
+from agentrt.runtime.argument_class import argument_class
+from agentrt.runtime.pool import Pool, Send, over
+from agentrt.runtime.prompt_chains import Conversations, Measured
+from agentrt.scheduler.events import (
+    CallReady,
+    ProgramArrived,
+    ToolFinished,
+    ToolStarted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An answer, and what the scheduler knew of the call.
+
+    Attributes:
+        ready_at: When the call could have been sent, on the runtime's clock.
+    """
+
+    completion: Completion
+    prompt: Measured
+    context: Measured
+    ready_at: float
+
+
+class Fleet:
+    """The pools, by tier; two tiers may share one."""
+
+    def __init__(self, pools: Mapping[Tier, Pool], *, clock: Clock) -> None:
+        self._pools = pools
+        self._clock = clock
+        self._programs = 0
+
+    def pool(self, tier: Tier | None) -> Pool:
+        """Where calls of `tier` go."""
+        return self._pools[tier or "large"]
+
+    def program(
+        self, run_id: str, workflow: str, *, deadline_s: float | None = None
+    ) -> ScheduledProgram:
+        """A program, that has not arrived anywhere yet."""
+        self._programs += 1
+        return ScheduledProgram(
+            self,
+            ProgramArrived(
+                # A run that is resumed is a new program; ids are never used again.
+                program_id=f"{run_id}#{self._programs}",
+                workflow=workflow,
+                deadline_at=None if deadline_s is None else self._clock.now() + deadline_s,
+            ),
+        )
+
+    def close(self) -> None:
+        """Nothing happens by itself any more."""
+        for pool in self._pools.values():
+            pool.close()
+
+
+class _Membership:
+    """A program at one pool."""
+
+    __slots__ = ("conversations", "has_called")
+
+    def __init__(self, pool: Pool) -> None:
+        self.conversations = Conversations(pool.chains)
+        self.has_called = False
+
+
+class ScheduledProgram:
+    """One program as the schedulers know it: all its calls and tool calls go through here."""
+
+    def __init__(self, fleet: Fleet, arrived: ProgramArrived) -> None:
+        self._fleet = fleet
+        self._arrived = arrived
+        self._memberships: dict[Pool, _Membership] = {}
+        self._callees: tuple[Pool, ...] = ()
+        self._tools: dict[str, tuple[Pool, ...]] = {}
+        self._tools_made = 0
+        self._is_over = False
+
+    @property
+    def program_id(self) -> str:
+        return self._arrived.program_id
+
+    def arrive(self, *tiers: Tier) -> None:
+        """Take a rank among the programs at the pools of `tiers`; at others it has its first call's.
+
+        Whoever calls this, or `complete`, has to `end` the program.
+        """
+        for tier in tiers:
+            self._membership(self._fleet.pool(tier))
+
+    async def complete(self, request: Request, send: Send, *, is_last: bool = False) -> Served:
+        """Have the scheduler send `request`, and `send` it where it says.
+
+        Args:
+            is_last: No later prompt will begin with this one and its answer.
+
+        Raises:
+            BackendError: no replica is there, `send` has raised it, or the scheduler refuses.
+            RunCancelled: the program is over.
+        """
+        pool = self._fleet.pool(request.options.tier)
+        await pool.ready()
+        if self._is_over:
+            raise over(self.program_id)
+        membership = self._membership(pool)
+        if not membership.has_called:
+            membership.has_called = True
+            self._callees += (pool,)
+        conversations = membership.conversations
+        prompt = conversations.prompt(request)
+        contexts: list[Measured] = []
+
+        def context(completion: Completion) -> Chain:
+            answer = Message("assistant", completion.text, completion.tool_calls)
+            contexts.append(conversations.context(prompt, answer, is_last=is_last))
+            pool.rate.learn(prompt.characters, completion.usage.prompt_tokens)
+            return contexts[-1].chain
+
+        ready_at = pool.now()
+        ready = CallReady(
+            call_id=pool.next_call_id(),
+            program_id=self.program_id,
+            chain=prompt.chain,
+            prompt_tokens=pool.rate.tokens(prompt.characters),
+            max_completion_tokens=request.options.max_tokens,
+            is_last=is_last,
+        )
+        completion = await pool.complete(ready, send, context)
+        return Served(completion, prompt, contexts[-1], ready_at)
+
+    def tool_started(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
+        """A tool is at work. What to give to `tool_finished`; None: there is nobody to tell.
+
+        Before its first call a program has nothing at a server that a tool could keep waiting.
+        """
+        if not self._callees or self._is_over:
+            return None
+        self._tools_made += 1
+        tool_call_id = f"t{self._tools_made}"
+        self._tools[tool_call_id] = self._callees
+        event = ToolStarted(self.program_id, tool_call_id, tool, argument_class(arguments))
+        for pool in self._callees:
+            pool.tell(event)
+        return tool_call_id
+
+    def tool_finished(self, tool_call_id: str | None) -> None:
+        """The tool has returned, or failed."""
+        if tool_call_id is None or self._is_over:
+            return
+        for pool in self._tools.pop(tool_call_id):
+            pool.tell(ToolFinished(self.program_id, tool_call_id))
+
+    def end(self, *, is_cancelled: bool = False) -> None:
+        """The program is over, and its place is free. Safe to call twice."""
+        if self._is_over:
+            return
+        self._is_over = True
+        for pool in self._memberships:
+            pool.end(self.program_id, is_cancelled=is_cancelled)
+
+    def _membership(self, pool: Pool) -> _Membership:
+        membership = self._memberships.get(pool)
+        if membership is None:
+            pool.arrive(self._arrived)
+            membership = self._memberships[pool] = _Membership(pool)
+        return membership

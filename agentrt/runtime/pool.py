@@ -1,0 +1,366 @@
+"""`Pool`: the replicas of one model, and the scheduler that decides which call goes to which of them.
+
+The driver of the scheduler on real time: it tells it what happens and performs what it answers.
+Everything is on one event loop, and nothing the scheduler is told waits for anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from agentrt.backends.base import Backend
+from agentrt.clock import Clock
+from agentrt.errors import BackendError, InputError, InvariantError, RateLimited, RunCancelled
+from agentrt.ir.prefix import Chain
+from agentrt.ir.request import Capabilities, Completion
+from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
+from agentrt.scheduler.actions import (
+    CancelCall,
+    HoldKV,
+    Prewarm,
+    ReleaseKV,
+    SchedulerAction,
+    SendCall,
+    SetTimer,
+    Shed,
+)
+from agentrt.scheduler.core import Scheduler
+from agentrt.scheduler.events import (
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallId,
+    CallReady,
+    FirstToken,
+    ProgramArrived,
+    ProgramCancelled,
+    ProgramFinished,
+    ProgramId,
+    ReplicaDown,
+    ReplicaId,
+    ReplicaUp,
+    SchedulerEvent,
+    TimerFired,
+    TimerId,
+)
+from agentrt.scheduler.policies.occupancy import ByOccupancy
+from agentrt.scheduler.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """One event that a scheduler was told of, and what it answered.
+
+    Attributes:
+        pool: Which scheduler's: the tier of its model.
+        at: The scheduler's time, in seconds of the runtime's clock.
+    """
+
+    pool: str
+    event: SchedulerEvent
+    at: float
+    actions: Sequence[SchedulerAction]
+
+
+OnScheduled: TypeAlias = Callable[[Scheduled], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scheduling:
+    """How calls are scheduled.
+
+    Attributes:
+        policy: Makes the policy of a pool; every pool has its own.
+        kv_tokens: Tokens that each replica's KV cache has room for. None: not known, and programs
+            are let in as far as the calls at once allow that a server states.
+        on_scheduled: Told everything the schedulers are told and answer, in order.
+    """
+
+    policy: Callable[[], Policy] = ByOccupancy
+    kv_tokens: int | None = None
+    on_scheduled: OnScheduled | None = None
+
+    def __post_init__(self) -> None:
+        if self.kv_tokens is not None and self.kv_tokens < 1:
+            raise InputError("kv_tokens: a KV cache has room for a token at least, or is not known")
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A server that a call was sent to, and what to tell when its answer begins."""
+
+    backend: Backend
+    capabilities: Capabilities
+    first_token: Callable[[], None]
+
+
+Send: TypeAlias = Callable[[Replica], Awaitable[Completion]]
+Context: TypeAlias = Callable[[Completion], Chain]
+"""The blocks of a call's prompt and answer, once the answer is there."""
+
+
+class _Call:
+    """A call between ready and ended, as this side knows it.
+
+    Attributes:
+        sent: Done when it may go; a new one each time it has to wait again.
+        replica_id: Where it was sent; None while it waits.
+        sending: While it is at a server: what breaks it off.
+        refused: What whoever waits for it is to be told, once the scheduler knows it no more.
+    """
+
+    __slots__ = ("program_id", "refused", "replica_id", "sending", "sent")
+
+    def __init__(self, program_id: ProgramId) -> None:
+        self.program_id = program_id
+        self.sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.replica_id: ReplicaId | None = None
+        self.sending: asyncio.Timeout | None = None
+        self.refused: Exception | None = None
+
+    def wait_again(self) -> None:
+        self.replica_id = None
+        self.sent = asyncio.get_running_loop().create_future()
+        self.break_off()
+
+    def refuse(self, error: Exception) -> None:
+        self.refused = error
+        if not self.sent.done():
+            self.sent.set_exception(error)
+        self.break_off()
+
+    def break_off(self) -> None:
+        if self.sending is not None and not self.sending.expired():
+            self.sending.reschedule(-math.inf)
+
+
+class Pool:
+    """One scheduler and its replicas.
+
+    Attributes:
+        chains: The blocks of the prompts that come here.
+        rate: How the model's tokenizer cuts them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        replicas: Mapping[ReplicaId, Backend],
+        *,
+        clock: Clock,
+        scheduling: Scheduling,
+    ) -> None:
+        self.name = name
+        self.chains = PromptChains()
+        self.rate = TextRate()
+        self._backends = dict(replicas)
+        self._up: dict[ReplicaId, Capabilities] = {}
+        self._asking = asyncio.Lock()
+        self._clock = clock
+        self._scheduling = scheduling
+        self._scheduler = Scheduler(scheduling.policy())
+        self._calls: dict[CallId, _Call] = {}
+        self._calls_made = 0
+        self._timers: dict[TimerId, asyncio.TimerHandle] = {}
+        self._now = -math.inf
+
+    # -- replicas ----------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """Ask the replicas what they can do, if none is up; those that answer are up from then on.
+
+        Raises:
+            BackendError: none of them answers; the first one's.
+        """
+        if self._up:
+            return
+        async with self._asking:
+            if not self._up:
+                await self._ask()
+
+    async def _ask(self) -> None:
+        answers: dict[ReplicaId, Capabilities | BackendError] = {}
+
+        async def ask(replica_id: ReplicaId, backend: Backend) -> None:
+            try:
+                answers[replica_id] = await backend.capabilities()
+            except BackendError as error:
+                answers[replica_id] = error
+
+        async with asyncio.TaskGroup() as tasks:
+            for replica_id, backend in self._backends.items():
+                tasks.create_task(ask(replica_id, backend))
+        failed: list[BackendError] = []
+        for replica_id in self._backends:
+            match answers[replica_id]:
+                case Capabilities() as capabilities:
+                    self.up(replica_id, capabilities)
+                case BackendError() as error:
+                    failed.append(error)
+        if not self._up:
+            raise failed[0]
+
+    def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
+        """A replica is there (again), and empty: calls may go to it."""
+        self._up[replica_id] = capabilities
+        kv_tokens = self._scheduling.kv_tokens
+        kv_characters = None if kv_tokens is None else kv_tokens * self.rate.characters_per_token
+        self.tell(
+            ReplicaUp(
+                replica_id=replica_id,
+                kv_blocks=None if kv_characters is None else int(kv_characters // BLOCK_CHARACTERS),
+                max_running=capabilities.max_concurrency,
+            )
+        )
+
+    def down(self, replica_id: ReplicaId) -> None:
+        """A replica is gone: what was sent there is broken off, and waits for another."""
+        del self._up[replica_id]
+        for call in self._calls.values():
+            if call.replica_id == replica_id:
+                call.wait_again()
+        self.tell(ReplicaDown(replica_id))
+
+    # -- programs ----------------------------------------------------------------------------
+
+    def arrive(self, program: ProgramArrived) -> None:
+        """A program exists. Whatever becomes of it, `end` it: its place is kept until then."""
+        self.tell(program)
+
+    def end(self, program_id: ProgramId, *, is_cancelled: bool) -> None:
+        """A program is over. Calls that it has left behind are broken off."""
+        left = [call for call in self._calls.values() if call.program_id == program_id]
+        for call in left:
+            call.refuse(over(program_id))
+        is_cut = is_cancelled or bool(left)
+        self.tell(ProgramCancelled(program_id) if is_cut else ProgramFinished(program_id))
+
+    async def complete(self, ready: CallReady, send: Send, context: Context) -> Completion:
+        """Wait until the scheduler sends the call, and `send` it where it says.
+
+        Once the answer has arrived, or `send` has raised, the call is over and its slot free. If
+        its replica goes down meanwhile, it is sent again, to another one.
+
+        Raises:
+            RateLimited: the scheduler has refused the call for now.
+            RunCancelled: its program is over.
+        """
+        call = self._calls[ready.call_id] = _Call(ready.program_id)
+        try:
+            self.tell(ready)
+            completion = await self._sent(ready.call_id, call, send)
+            chain = context(completion)
+        except asyncio.CancelledError:
+            self._ended(ready.call_id, call, CallCancelled(ready.call_id))
+            raise
+        except BaseException:
+            self._ended(ready.call_id, call, CallFailed(ready.call_id))
+            raise
+        self._ended(ready.call_id, call, CallFinished(ready.call_id, completion.usage, chain))
+        return completion
+
+    def next_call_id(self) -> CallId:
+        """Never given before."""
+        self._calls_made += 1
+        return f"c{self._calls_made}"
+
+    # -- the scheduler -----------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The scheduler's time: the clock's, but it never runs backwards."""
+        self._now = max(self._now, self._clock.now())
+        return self._now
+
+    def tell(self, event: SchedulerEvent) -> None:
+        """Tell the scheduler that `event` happened, and do what it answers."""
+        now = self.now()
+        actions = self._scheduler.handle(event, now)
+        if self._scheduling.on_scheduled is not None:
+            self._scheduling.on_scheduled(Scheduled(self.name, event, now, actions))
+        for action in actions:
+            self._perform(action)
+
+    def close(self) -> None:
+        """Nothing happens by itself any more."""
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _perform(self, action: SchedulerAction) -> None:
+        match action:
+            case SendCall(call_id, replica_id):
+                call = self._calls[call_id]
+                call.replica_id = replica_id
+                if not call.sent.done():  # it is, where whoever waited has just been cancelled
+                    call.sent.set_result(None)
+            case CancelCall(call_id):
+                if call_id in self._calls:  # else it is on its way out already
+                    self._calls[call_id].refuse(over(self._calls[call_id].program_id))
+            case SetTimer(timer_id, at):
+                self._set_timer(timer_id, at)
+            case Shed(call_id, retry_after_s):
+                message = f"the scheduler has no room for a call to the {self.name} model"
+                self._calls[call_id].refuse(RateLimited(message, retry_after_s=retry_after_s))
+            case HoldKV() | ReleaseKV() | Prewarm():
+                pass  # advice, that no backend takes yet
+            case _:
+                assert_never(action)
+
+    def _set_timer(self, timer_id: TimerId, at: float) -> None:
+        def fire() -> None:
+            del self._timers[timer_id]
+            # A loop may be early by its clock's resolution; who asked for a time is told it has come.
+            self._now = max(self._now, at)
+            self.tell(TimerFired(timer_id))
+
+        earlier = self._timers.pop(timer_id, None)
+        if earlier is not None:
+            earlier.cancel()
+        delay_s = max(at - self._clock.now(), 0.0)
+        self._timers[timer_id] = asyncio.get_running_loop().call_later(delay_s, fire)
+
+    async def _sent(self, call_id: CallId, call: _Call, send: Send) -> Completion:
+        while True:
+            while call.replica_id is None:
+                await call.sent
+            if call.refused is not None:
+                raise call.refused
+            try:
+                async with asyncio.timeout(None) as call.sending:
+                    return await send(self._replica(call_id, call))
+            except TimeoutError:
+                if call.refused is not None:
+                    raise call.refused from None
+                if call.sending is None or not call.sending.expired():
+                    raise  # not ours
+                # Its replica went down. It may have been sent on already.
+            finally:
+                call.sending = None
+
+    def _replica(self, call_id: CallId, call: _Call) -> Replica:
+        replica_id = call.replica_id
+        if replica_id is None:
+            raise InvariantError(f"call {call_id!r} goes nowhere")
+
+        def first_token() -> None:
+            if self._calls.get(call_id) is call and call.replica_id == replica_id:
+                self.tell(FirstToken(call_id))
+
+        return Replica(self._backends[replica_id], self._up[replica_id], first_token)
+
+    def _ended(
+        self, call_id: CallId, call: _Call, event: CallFinished | CallFailed | CallCancelled
+    ) -> None:
+        """A call is over; of one that waits for a replica again, nobody wants the answer any more."""
+        del self._calls[call_id]
+        if call.refused is None:
+            self.tell(CallCancelled(call_id) if call.replica_id is None else event)
+
+
+def over(program_id: ProgramId) -> RunCancelled:
+    """What a call of a program is told that is over."""
+    return RunCancelled(f"program {program_id} is over: its calls have been cancelled")
