@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from agentrt.cli.calibrate_command import calibrate
 from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
 from agentrt.cli.output import discard, only_answers_on_stdout
@@ -222,6 +223,9 @@ app.command(
         "agentrt simulate made:swe --compare fcfs,best-cap,occupancy --oversubscription 2"
     )
 )(simulate)
+
+
+app.command(epilog=_example("agentrt calibrate vllm+http://gpu0:8000 -o gpu0.json"))(calibrate)
 
 
 @app.command(epilog=_example("agentrt doctor vllm+http://gpu0:8000"))

@@ -30,7 +30,8 @@ def simulate(  # noqa: PLR0913  one parameter an option
         int, typer.Option(metavar="N", help="Engines that share the work.", min=1, max=4096)
     ] = 1,
     engine: Annotated[
-        str, typer.Option(metavar="PRESET", help="The model on its hardware.")
+        str,
+        typer.Option(metavar="PRESET|FILE", help="The model on its hardware, or a calibrated one."),
     ] = "llama-3-8b-a100",
     kv_blocks: Annotated[
         int | None, typer.Option(metavar="N", help="KV blocks of each replica.", min=1)

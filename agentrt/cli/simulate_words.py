@@ -12,6 +12,8 @@ from agentrt.errors import InputError
 from agentrt.scheduler.policies import named
 from agentrt.simulator.comparison import Contender
 from agentrt.simulator.comparison_bench import Setup
+from agentrt.simulator.engine_file import read_engine
+from agentrt.simulator.engine_model import EngineModel
 from agentrt.simulator.engine_presets import PRESETS
 from agentrt.simulator.loads import BURSTY_CV, Arriving, AsRecorded, Load, Oversubscription
 from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson
@@ -92,19 +94,30 @@ def _contender(label: str) -> Contender:
 
 def setup(words: SimulateWords) -> Setup:
     """The replicas."""
-    model = PRESETS.get(words.engine)
-    if model is None:
-        raise UsageError(
-            f"no engine {words.engine[:40]!r}", hint=f"there are: {', '.join(PRESETS)}"
-        )
     return Setup(
-        model=model,
+        model=_engine(words.engine),
         kv_blocks=words.kv_blocks,
         replicas=words.replicas,
         held_blocks=words.held_blocks,
         tenants=tenants(words.tenants),
         deadlines=deadlines(words.deadline),
     )
+
+
+def _engine(name: str) -> EngineModel:
+    """A preset, or what `agentrt calibrate` wrote into a file."""
+    model = PRESETS.get(name)
+    if model is not None:
+        return model
+    try:
+        return read_engine(Path(name).read_text(encoding="utf-8"))
+    except InputError as error:
+        raise UsageError(f"--engine {name}: {error}") from error
+    except (OSError, ValueError):
+        raise UsageError(
+            f"no engine {name[:40]!r}",
+            hint=f"there are: {', '.join(PRESETS)}; or a file of agentrt calibrate",
+        ) from None
 
 
 def tenants(text: str | None) -> dict[str, float]:

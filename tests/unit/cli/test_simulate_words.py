@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.simulator.comparison_bench import Setup
+from agentrt.simulator.engine_file import engine_json
 from agentrt.simulator.engine_presets import PRESETS
 from agentrt.simulator.loads import AsRecorded, Oversubscription
 from agentrt.simulator.workloads import Bursty, ClosedLoop, Poisson
@@ -180,3 +183,26 @@ def test_tenants_and_deadlines_are_numbers_by_name() -> None:
 def test_tenants_and_deadlines_that_cannot_be_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         setup(words(**given))
+
+
+def test_a_calibrated_engine_is_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "engine.json"
+    file.write_text(json.dumps(engine_json(PRESETS["llama-3-8b-h100"])), encoding="utf-8")
+    assert setup(words(engine=str(file))).model == PRESETS["llama-3-8b-h100"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [(b"{}", "agentrt calibrate URL -o FILE"), (b"", "not JSON"), (b"\xff\xfe", "no engine")],
+)
+def test_a_file_that_is_no_engine_is_refused(tmp_path: Path, contents: bytes, message: str) -> None:
+    file = tmp_path / "engine.json"
+    file.write_bytes(contents)
+    with pytest.raises(UsageError, match=message):
+        setup(words(engine=str(file)))
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "x" * 5000])
+def test_a_name_that_can_be_no_file_is_no_engine(name: str) -> None:
+    with pytest.raises(UsageError, match="no engine"):
+        setup(words(engine=name))
