@@ -5,6 +5,7 @@ It knows no engine, and of the scheduler only what a client is told.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
@@ -129,7 +130,7 @@ class Client:
 
     def refused(self, call_id: CallId, retry_after_s: float, now: float) -> None:
         """A call is not taken now; it is made again."""
-        if not retry_after_s > 0:
+        if not 0 < retry_after_s < math.inf:
             raise InvariantError(f"{call_id!r} is to be tried again after {retry_after_s} s")
         self.calls[call_id].shed += 1
         self._later(now + retry_after_s, CallAgain(call_id))

@@ -11,7 +11,7 @@ from agentrt.scheduler.actions import HoldKV, Prewarm, ReleaseKV
 from agentrt.scheduler.events import CallId, ProgramId, ReplicaId, ReplicaUp
 from agentrt.simulator.engine import Engine
 from agentrt.simulator.engine_model import EngineModel, EngineSettings
-from agentrt.simulator.engine_request import EngineEvent, EngineRequest, Finished
+from agentrt.simulator.engine_request import EngineEvent, EngineRequest, Finished, Refused
 from agentrt.simulator.replay import Occupancy
 
 _SAMPLES = 512
@@ -68,7 +68,7 @@ class Fleet:
         self._wakes: dict[ReplicaId, int] = {}
         self._held: dict[tuple[ProgramId, ReplicaId], list[str]] = {}
         self._holds = 0
-        self._prewarming: dict[CallId, EngineRequest] = {}
+        self._prewarming: set[CallId] = set()
         self._prewarms = 0
         self._samples = _Samples()
         self.prewarmed_tokens = 0
@@ -131,7 +131,7 @@ class Fleet:
             completion_tokens=1,
             context=wish.chain,
         )
-        self._prewarming[request.call_id] = request
+        self._prewarming.add(request.call_id)
         self.submit(wish.replica_id, request, now)
 
     def advance(self, replica_id: ReplicaId, now: float) -> list[EngineEvent]:
@@ -147,8 +147,9 @@ class Fleet:
     def _is_of_prewarm(self, event: EngineEvent) -> bool:
         if event.call_id not in self._prewarming:
             return False
+        if isinstance(event, Finished | Refused):
+            self._prewarming.remove(event.call_id)
         if isinstance(event, Finished):
-            del self._prewarming[event.call_id]
             self.prewarmed_tokens += event.usage.prompt_tokens - event.usage.cached_tokens
         return True
 

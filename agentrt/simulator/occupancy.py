@@ -8,16 +8,28 @@ from agentrt.ir.workload import CallStep
 from agentrt.simulator.replay import Replay
 from agentrt.simulator.workloads.pressure import common_blocks, live_blocks
 
-_POINTS = 256
+_POINTS, _MEANS = 256, 64
 
 Curve: TypeAlias = tuple[tuple[float, float], ...]
 """A share of all KV blocks, over time: (seconds, share)."""
 
 
 def in_use_curve(replay: Replay) -> Curve:
-    """What running calls and holds needed, as engines counted it."""
+    """What running calls and holds needed, as engines counted it: means of neighbouring moments.
+
+    From one moment to the next it goes up and down with every prompt.
+    """
     blocks = replay.kv_blocks * replay.replicas
-    return tuple((moment.at, moment.used_blocks / blocks) for moment in replay.occupancy)
+    moments = replay.occupancy
+    every = -(-len(moments) // _MEANS) or 1
+    parts = [moments[at : at + every] for at in range(0, len(moments), every)]
+    return tuple(
+        (
+            sum(moment.at for moment in part) / len(part),
+            sum(moment.used_blocks for moment in part) / len(part) / blocks,
+        )
+        for part in parts
+    )
 
 
 def live_curve(replay: Replay) -> Curve:

@@ -12,7 +12,14 @@ from xml.sax.saxutils import escape
 from agentrt.simulator.comparison import grouped, spread
 from agentrt.simulator.comparison_work import Outcome
 from agentrt.simulator.loads import Load, Oversubscription, load_text
-from agentrt.simulator.plot_chart import HEIGHT, WIDTH, Chart, Line, chart_svg
+from agentrt.simulator.plot_chart import (
+    HEIGHT,
+    WIDTH,
+    Chart,
+    Line,
+    chart_svg,
+    legend_share,
+)
 
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#222}text.title{font-size:14px;font-weight:600}"
@@ -20,6 +27,7 @@ _STYLE = (
     ".legend{fill:#fff;fill-opacity:.85;stroke:#ccc}"
 )
 _CDF_POINTS = 500
+_MOST_LEGEND = 0.7
 
 
 def plot_svg(outcomes: Sequence[Outcome], *, title: str) -> str:
@@ -69,13 +77,18 @@ def _cdf(outcomes: Sequence[Outcome]) -> tuple[tuple[float, float], ...]:
 def _occupancy(title: str, load: Load, outcomes: Sequence[Outcome]) -> Chart:
     """Of the first seed. Where live contexts are above 1, returning programs lose their blocks."""
     lines: list[Line] = []
-    for outcome in outcomes:
-        lines.append(Line(f"{outcome.label}: in use", outcome.in_use or ()))
-        lines.append(Line(f"{outcome.label}: live contexts", outcome.live or ()))
+    for kind, outcome in enumerate(outcomes):
+        lines += (
+            Line(f"{outcome.label}: in use", outcome.in_use or (), kind=kind),
+            Line(f"{outcome.label}: live contexts", outcome.live or (), kind=kind, is_dashed=True),
+        )
+    highest = max((share for line in lines for _, share in line.points), default=1.0)
     return Chart(
         title=f"{title}, {load_text(load)}, seed {outcomes[0].seed}",
         across="time, s",
         upward="share of all KV blocks",
+        # Curves go up at once and stay there: room for the legend is only above them.
+        most_upward=highest / (1.0 - min(legend_share(len(lines)), _MOST_LEGEND)),
         lines=tuple(lines),
     )
 

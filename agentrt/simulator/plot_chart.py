@@ -25,12 +25,16 @@ class Line:
     Attributes:
         bars: At points of the line: from where to where the values go.
         is_marked: Points are marked, not only joined.
+        kind: Its colour; None: the next one.
+        is_dashed: Not drawn through, whatever its kind.
     """
 
     label: str
     points: tuple[Point, ...]
     bars: tuple[tuple[float, float, float], ...] = ()
     is_marked: bool = False
+    kind: int | None = None
+    is_dashed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,37 +110,49 @@ def _axes(
 def _line(line: Line, at: int, scale: _Scale) -> Iterator[str]:
     if not line.points:
         return
-    style = _style(at)
+    style = _style(line, at)
     steps = " ".join(f"{scale.x(x):g},{scale.y(y):g}" for x, y in line.points)
     yield f'<polyline fill="none" {style} points="{steps}"/>'
     for x, least, most in line.bars:
         yield f'<path {style} d="M{scale.x(x):g} {scale.y(least):g}V{scale.y(most):g}"/>'
     if line.is_marked:
+        fill = _colour(line, at)
         for x, y in line.points:
-            yield f'<circle cx="{scale.x(x):g}" cy="{scale.y(y):g}" r="3.5" fill="{_colour(at)}"/>'
+            yield f'<circle cx="{scale.x(x):g}" cy="{scale.y(y):g}" r="3.5" fill="{fill}"/>'
 
 
 def _legend(chart: Chart) -> Iterator[str]:
     """Where the lines leave room: low at the right under curves that rise fast, else high left."""
     longest = max((len(line.label) for line in chart.lines), default=0)
     width = _LEGEND_LINE + 16 + longest * _LETTER
-    height = _LEGEND_STEP * len(chart.lines) + 8
+    height = _legend_height(len(chart.lines))
     x = WIDTH - _RIGHT - width - 8 if chart.is_legend_low else _LEFT + 10
     y = HEIGHT - _BOTTOM - height - 8 if chart.is_legend_low else _TOP + 4
     yield f'<rect class="legend" x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="4"/>'
     for at, line in enumerate(chart.lines):
         row = y + 4 + _LEGEND_STEP * (at + 0.5)
-        yield f'<path {_style(at)} d="M{x + 6:g} {row:g}h{_LEGEND_LINE}"/>'
+        yield f'<path {_style(line, at)} d="M{x + 6:g} {row:g}h{_LEGEND_LINE}"/>'
         yield _text(x + _LEGEND_LINE + 12, row + 4, line.label)
 
 
-def _style(at: int) -> str:
-    dashes = _DASHES[at // len(_COLOURS) % len(_DASHES)]
-    return f'stroke="{_colour(at)}" stroke-width="2" stroke-dasharray="{dashes or "none"}"'
+def legend_share(lines: int) -> float:
+    """Which share of a chart's height its legend takes."""
+    return (_legend_height(lines) + 12) / (HEIGHT - _TOP - _BOTTOM)
 
 
-def _colour(at: int) -> str:
-    return _COLOURS[at % len(_COLOURS)]
+def _legend_height(lines: int) -> int:
+    return _LEGEND_STEP * lines + 8
+
+
+def _style(line: Line, at: int) -> str:
+    kind = at if line.kind is None else line.kind
+    dashes = "4 2" if line.is_dashed else _DASHES[kind // len(_COLOURS) % len(_DASHES)]
+    colour = _colour(line, at)
+    return f'stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes or "none"}"'
+
+
+def _colour(line: Line, at: int) -> str:
+    return _COLOURS[(at if line.kind is None else line.kind) % len(_COLOURS)]
 
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "plain") -> str:

@@ -211,9 +211,12 @@ def test_a_call_that_was_shed_is_made_again_and_has_waited_since_the_first_time(
     assert (figures.shed, figures.calls, figures.max_wait_s) == (2, 1, 6.0)
 
 
-def test_a_call_to_be_made_again_at_once_is_a_fault_of_the_scheduler() -> None:
+@pytest.mark.parametrize("retry_after_s", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_call_to_be_made_again_at_once_or_never_is_a_fault_of_the_scheduler(
+    retry_after_s: float,
+) -> None:
     with pytest.raises(InvariantError, match="tried again after"):
-        replayed(ShedsFirst(1, 0.0), program("one", call(0, 10)))
+        replayed(ShedsFirst(1, retry_after_s), program("one", call(0, 10)))
 
 
 def test_the_core_takes_a_call_again_that_it_has_forgotten() -> None:
