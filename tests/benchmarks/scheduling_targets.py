@@ -28,11 +28,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from agentrt.cli.simulate_jobs import cores, workers
+from agentrt.cli.simulate_jobs import workers
 from agentrt.simulator.comparison_work import Outcome
+from agentrt.simulator.loads import Arriving, Load, Oversubscription
 from tests.benchmarks import scheduling_cases as cases
 from tests.benchmarks.scheduling_cases import (
     ABLATIONS,
@@ -45,7 +45,6 @@ from tests.benchmarks.scheduling_cases import (
     run_cases,
 )
 from tests.benchmarks.scheduling_rows import (
-    CALM,
     FULL,
     OURS,
     ROWS,
@@ -66,6 +65,7 @@ from tests.benchmarks.scheduling_tenants import (
     slowdowns,
     with_deadlines,
 )
+from tests.benchmarks.scheduling_words import ABLATION_ROWS, FLOOD, SLO, asked_for
 
 FIGURES = (
     "mean_completion_s",
@@ -78,8 +78,6 @@ FIGURES = (
     "programs_per_min",
     "jain_index",
 )
-SLO, FLOOD, ABLATION_ROWS = "slo", "flood", "ablations"
-ALL_ROWS = (*(row.name for row in ROWS), SLO, FLOOD, ABLATION_ROWS)
 FLOOD_PROGRAMS, QUICK_FLOOD_PROGRAMS = 1_000, 100
 
 
@@ -181,13 +179,21 @@ class Run:
         for replicas, arrivals in self._columns:
             spreads: list[Spread] = []
             for kind in [kind for kind in self.asked.kinds if kind in TENANT_KINDS]:
-                found = with_deadlines(kind, arrivals, replicas, policies, self.effort)
+                found = with_deadlines(
+                    kind, self._slo_load(arrivals), replicas, policies, self.effort
+                )
                 self._record({"section": SLO, **_of_place(Place(kind, arrivals, replicas))}, found)
                 tell(f"{kind}, {arrivals}: FCFS met {spread_of(attainments(found[FCFS]))}")
                 spreads.append(spread_of(attainments(found[OURS])))
             cells.append(min(spreads, key=lambda spread: spread.median) if spreads else None)
-        what = "deadlines met (1.5 x alone) by a tenant with a tenth of the programs, at 2x, worst"
+        what = (
+            "deadlines met (1.5 x alone) by a tenant with a tenth of the programs, at "
+            f"{self.asked.slo_load:g}x, the worst workload"
+        )
         return self._verdict(SLO, what, ">= 0.995", cells, lambda value: value >= 0.995)
+
+    def _slo_load(self, arrivals: Arriving) -> Load:
+        return Oversubscription(self.asked.slo_load, arrivals)
 
     def _flood(self) -> list[str]:
         many = QUICK_FLOOD_PROGRAMS if self.asked.quick else FLOOD_PROGRAMS
@@ -272,48 +278,8 @@ def _over(found: Sequence[Outcome], base: Sequence[Outcome], figure: str) -> str
     return str(spread_of([getattr(a.report, figure) / getattr(b.report, figure) for a, b in pairs]))
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _asked(words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="small and few: a look, no result")
-    parser.add_argument("--rows", type=_listed, default=list(ALL_ROWS), help=", ".join(ALL_ROWS))
-    parser.add_argument("--ours", default="occupancy", help="the policy that is measured")
-    parser.add_argument("--replicas", type=lambda text: [int(n) for n in _listed(text)])
-    parser.add_argument("--loads", type=lambda text: [float(n) for n in _listed(text)])
-    parser.add_argument("--kinds", type=_listed, default=list(cases.KINDS))
-    parser.add_argument("--arrivals", type=_listed)
-    parser.add_argument("--programs", type=int, help="for each replica")
-    parser.add_argument("--kv-blocks", type=int, default=cases.KV_BLOCKS)
-    parser.add_argument("--seeds", type=int)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=cores())
-    parser.add_argument("--json", type=Path, help="where every run's figures go")
-    asked = parser.parse_args(words)
-    unknown = set(asked.rows) - set(ALL_ROWS)
-    if unknown:
-        parser.error(f"no rows {', '.join(sorted(unknown))}; there are: {', '.join(ALL_ROWS)}")
-    for name, usual, quick in _SIZES:
-        if getattr(asked, name) is None:
-            setattr(asked, name, quick if asked.quick else usual)
-    return asked
-
-
-_SIZES: tuple[tuple[str, Any, Any], ...] = (
-    ("replicas", list(cases.REPLICAS), [1]),
-    ("loads", list(cases.LOADS), [CALM, FULL]),
-    ("arrivals", list(cases.ARRIVALS), list(cases.ARRIVALS)),
-    ("programs", cases.PROGRAMS, 30),
-    ("seeds", cases.SEEDS, 1),
-)
-
-
 def main(words: Sequence[str] | None = None) -> None:
-    asked = _asked(sys.argv[1:] if words is None else words)
+    asked = asked_for(sys.argv[1:] if words is None else words, __doc__ or "")
     began = time.monotonic()
     run = Run(asked)
     run.print_all()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from agentrt.simulator.comparison import carried_out, plan_of
 from agentrt.simulator.comparison_bench import Bench
 from agentrt.simulator.comparison_work import Outcome
-from agentrt.simulator.loads import Arriving, Load, Oversubscription
+from agentrt.simulator.loads import Load
 from agentrt.simulator.workloads import ClosedLoop
 from tests.benchmarks.scheduling_cases import Effort, bench_of, contender
 
 QUIET, BUSY = "quiet", "busy"
 SHARES = {QUIET: 1.0, BUSY: 9.0}
 DEADLINE = 1.5  # times what a program takes alone
-FULL = 2.0
 KINDS = ("swe", "browser")
 FLOOD_KIND = "browser"
 
@@ -21,9 +20,9 @@ TenantResults = dict[str, list[Outcome]]
 
 
 def with_deadlines(
-    kind: str, arrivals: Arriving, replicas: int, policies: dict[str, str], effort: Effort
+    kind: str, load: Load, replicas: int, policies: dict[str, str], effort: Effort
 ) -> TenantResults:
-    """A tenth of the programs have deadlines, the rest are in their way, at 2x."""
+    """A tenth of the programs have deadlines, the rest are in their way."""
     bench = bench_of(
         kind,
         effort.programs * replicas,
@@ -32,7 +31,7 @@ def with_deadlines(
         tenants=SHARES,
         deadlines={QUIET: DEADLINE},
     )
-    return _run(bench, Oversubscription(FULL, arrivals), policies, effort)
+    return _run(bench, load, policies, effort)
 
 
 def flooded(programs: int, policies: dict[str, str], effort: Effort) -> TenantResults:
