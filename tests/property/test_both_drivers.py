@@ -43,7 +43,7 @@ from agentrt.scheduler.events import (
 from agentrt.scheduler.policies import named
 from agentrt.simulator.engine_model import EngineModel
 from agentrt.simulator.fleet import FleetSettings
-from agentrt.simulator.simulation import scheduler_of, simulate_with
+from agentrt.simulator.simulation import simulate_with
 from tests.unit.runtime.scheduled_log import replayed
 
 POLICIES = ("occupancy", "fcfs", "cap-2", "plas:cap=2")
@@ -327,7 +327,7 @@ def simulated(workload: Workload, policy: str, max_running: int) -> list[Schedul
         max_batch_tokens=1_000_000,
         max_running=max_running,
     )
-    scheduler = AsTheRuntimeHears(scheduler_of(named(policy)))
+    scheduler = AsTheRuntimeHears(Scheduler(named(policy)))
     simulate_with(scheduler, workload, FleetSettings(model=model, kv_blocks=1_000_000))
     return scheduler.log
 
