@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 
 from agentrt.backends.made_text import TextSizes, made_words
 from agentrt.errors import InvariantError
-from agentrt.ir.prefix import Chain, Run, block_count, shared_blocks
+from agentrt.ir.prefix import (
+    BlockId,
+    Chain,
+    Run,
+    block_count,
+    chained,
+    first_blocks,
+    shared_blocks,
+)
 from agentrt.ir.request import Completion, Message
 from agentrt.ir.workload import CallStep, StepId, Workload
 
@@ -17,8 +24,8 @@ class WorkloadText:
 
     A prompt that begins with the whole context of an earlier call of its program goes on with that
     conversation. Any other is written from its blocks, each of which stands for the same words
-    wherever it is: a first run that several programs begin with as the system message, the rest as
-    the user's. Lengths are made good as the server counts tokens, so errors do not add up.
+    wherever it is: what several programs begin with as the system message, the rest as the user's.
+    Lengths are made good as the server counts tokens, so errors do not add up.
     """
 
     def __init__(self, workload: Workload, sizes: TextSizes, *, salt: str = "") -> None:
@@ -26,7 +33,7 @@ class WorkloadText:
         self.workload = workload
         self.sizes = sizes
         self._salt = salt
-        self._common = _common_runs(workload)
+        self._common = _common_starts(workload)
         self._conversations: dict[tuple[int, StepId], tuple[tuple[Message, ...], int]] = {}
         self._asked: dict[tuple[int, StepId], tuple[Message, ...]] = {}
 
@@ -78,9 +85,9 @@ class WorkloadText:
 
     def _from_blocks(self, call: CallStep) -> tuple[Message, ...]:
         chain, sizes = call.prompt, self.sizes
-        system = ""
-        if len(chain) > 1 and self._common[chain[0].first] > 1:
-            system, chain = self._words(chain[:1]), chain[1:]
+        system, common = "", self._common.get(chain[0].first, 0) if chain else 0
+        if common:
+            system, chain = self._words(first_blocks(chain, common)), _without(chain, common)
         # Its last words are of no block, so of nobody else.
         own = made_words(
             random.Random(f"{self._salt} {call.prompt}"), 2 * self.workload.block_tokens
@@ -101,12 +108,26 @@ class WorkloadText:
         )
 
 
-def _common_runs(workload: Workload) -> Counter[int]:
-    """How many programs have a prompt that begins with the run of this first block."""
-    counts: Counter[int] = Counter()
+def _common_starts(workload: Workload) -> dict[BlockId, int]:
+    """By first block: how many blocks all programs share that begin with it, if several do."""
+    shared: dict[BlockId, list[Chain]] = {}
     for program in workload.programs:
-        firsts: set[Run] = {
-            step.prompt[0] for step in program.steps if isinstance(step, CallStep) and step.prompt
-        }
-        counts.update({run.first for run in firsts})
-    return counts
+        calls = (step for step in program.steps if isinstance(step, CallStep))
+        chain = next((call.prompt for call in calls), ())
+        if chain:
+            shared.setdefault(chain[0].first, []).append(chain)
+    return {
+        first: min(shared_blocks(chains[0], chain) for chain in chains)
+        for first, chains in shared.items()
+        if len(chains) > 1
+    }
+
+
+def _without(chain: Chain, count: int) -> Chain:
+    """The chain behind its first `count` blocks."""
+    rest: list[Run] = []
+    for run in chain:
+        skipped = min(count, run.count)
+        count -= skipped
+        rest.append(Run(run.first + skipped, run.count - skipped))
+    return chained(rest)

@@ -103,7 +103,8 @@ def test_what_is_replayed_takes_as_long_as_what_is_simulated(
         )
     )
     mean_s = sum(served.completions_s) / len(workload.programs)
-    assert mean_s == pytest.approx(simulated.mean_completion_s, rel=0.02)
+    # What is around messages belongs to no block, and is cached on the server all the same.
+    assert mean_s == pytest.approx(simulated.mean_completion_s, rel=0.05)
     usage = served.usage
     assert usage.prompt_tokens == simulated.prompt_tokens
     hit_ratio = usage.cached_tokens / usage.prompt_tokens
@@ -298,8 +299,9 @@ def test_prompts_that_share_blocks_share_their_first_words_and_no_more() -> None
     assert first[24:] != second[24:]
 
 
-def test_what_several_programs_begin_with_is_the_system_message() -> None:
-    chains: list[Chain] = [(Run(0, 6), Run(100 * n, 4)) for n in (1, 2)]
+@pytest.mark.parametrize("first", [(Run(0, 6), Run(100, 4)), (Run(0, 10),)])
+def test_what_several_programs_begin_with_is_the_system_message(first: Chain) -> None:
+    chains: list[Chain] = [first, (Run(0, 6), Run(200, 4))]
     text = WorkloadText(of(*((call(chain, 42, 1, chain),) for chain in chains)), SIZES)
     for program in (0, 1):
         system, user = text.messages(program, 0)
