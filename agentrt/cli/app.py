@@ -13,6 +13,7 @@ from agentrt.cli.calibrate_command import calibrate
 from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
 from agentrt.cli.output import discard, only_answers_on_stdout
+from agentrt.cli.runs_command import runs_app
 from agentrt.cli.simulate_command import simulate
 
 # Not exported by name in every release that we accept, but always BadParameter's bases.
@@ -39,6 +40,7 @@ models_app = typer.Typer(
     invoke_without_command=True,
 )
 app.add_typer(models_app, name="models")
+app.add_typer(runs_app, name="runs")
 
 TargetArgument = Annotated[
     str, typer.Argument(metavar="TARGET", help="path.py:workflow or module:workflow")
@@ -188,21 +190,6 @@ def plan(target: TargetArgument, *, is_json: JsonOption = False) -> int:
     from agentrt.cli.drawing import print_plan  # noqa: PLC0415
 
     return perform(lambda answers: print_plan(target, answers, is_json=is_json), is_json=is_json)
-
-
-@app.command(epilog=_example("agentrt runs --limit 5"))
-def runs(
-    *,
-    limit: Annotated[int, typer.Option(metavar="N", help="How many, newest first.", min=1)] = 20,
-    store: StoreOption = None,
-    is_json: JsonOption = False,
-) -> int:
-    """List stored runs."""
-    from agentrt.cli.stored import list_runs  # noqa: PLC0415
-
-    return perform(
-        lambda answers: list_runs(answers, store, limit=limit, is_json=is_json), is_json=is_json
-    )
 
 
 @app.command(epilog=_example("agentrt show 3f9c2a"))

@@ -26,9 +26,11 @@ class Served:
     """An answer, and what the scheduler knew of the call.
 
     Attributes:
+        origin: Whose ids the blocks have.
         ready_at: When the call could have been sent, on the runtime's clock.
     """
 
+    origin: str
     completion: Completion
     prompt: Measured
     context: Measured
@@ -140,7 +142,7 @@ class ScheduledProgram:
             is_last=is_last,
         )
         completion = await pool.complete(ready, send, context)
-        return Served(completion, prompt, contexts[-1], ready_at)
+        return Served(pool.origin, completion, prompt, contexts[-1], ready_at)
 
     def tool_started(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
         """A tool is at work. What to give to `tool_finished`; None: there is nobody to tell.

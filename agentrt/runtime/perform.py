@@ -12,8 +12,9 @@ from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import InvariantError, SchemaError, ToolError
 from agentrt.ir.request import Chunk, Completion, Request, Usage
 from agentrt.ir.schema import Json
+from agentrt.runtime.call_detail import CallDetail
 from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
-from agentrt.runtime.fleet import ScheduledProgram
+from agentrt.runtime.fleet import ScheduledProgram, Served
 from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
 from agentrt.runtime.journal import Journal
 from agentrt.runtime.llm_calls import Attempt, LLMCall, LLMCalls, first_messages
@@ -257,6 +258,7 @@ class InstanceObserver:
             ttft_s=None if completion is None else completion.ttft_s,
             started_s=attempt.started_s - self._origin_s,
             finished_s=attempt.finished_s - self._origin_s,
+            detail=self._detail(served),
         )
         if completion is not None:
             self._instance.usage += completion.usage
@@ -265,6 +267,18 @@ class InstanceObserver:
             self._journal.attempt_failed(self._instance, record, attempt.retry_in_s)
         else:
             self._journal.attempted(record)
+
+    def _detail(self, served: Served | None) -> Json:
+        if served is None or not self._journal.is_durable:
+            return None
+        prompt, context = served.prompt, served.context
+        return CallDetail(
+            ids=served.origin,
+            prompt=prompt.chain,
+            context=context.chain,
+            characters=(prompt.characters, context.characters - prompt.characters),
+            ready_s=served.ready_at - self._origin_s,
+        ).to_json()
 
 
 def observation(tool: ToolFunction[..., Any], result: Any) -> str:

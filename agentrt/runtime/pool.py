@@ -143,6 +143,7 @@ class Pool:
 
     Attributes:
         chains: The blocks of the prompts that come here.
+        origin: Whose ids those blocks have, for those who compare what several processes kept.
         rate: How the model's tokenizer cuts them.
     """
 
@@ -156,6 +157,7 @@ class Pool:
     ) -> None:
         self.name = name
         self.chains = PromptChains()
+        self.origin = ""
         self.rate = TextRate()
         self._backends = dict(replicas)
         self._up: dict[ReplicaId, Capabilities] = {}
@@ -229,6 +231,8 @@ class Pool:
 
     def arrive(self, program: ProgramArrived) -> None:
         """A program exists. Whatever becomes of it, `end` it: its place is kept until then."""
+        if not self.origin:
+            self.origin = f"{self.name}:{program.program_id}@{self._clock.wall_time()}"
         self.tell(program)
 
     def end(self, program_id: ProgramId, *, is_cancelled: bool) -> None:

@@ -28,7 +28,7 @@ _CONVERSATIONS_REMEMBERED = 16
 _TOOLS_REMEMBERED = 64
 # Blocks of one branch are numbered one after another, so that a chain is few runs. No branch is that
 # long, and numbers of a million branches are still exact in any reader of JSON.
-_BRANCH_BITS = 32
+BRANCH_BITS = 32
 
 _Key: TypeAlias = tuple[BlockId, int]
 """The block before, and a hash of the block's text."""
@@ -105,7 +105,7 @@ class PromptChains:
     def _extended(self, chain: Chain, text: str) -> tuple[Chain, str]:
         self._uses += 1
         for run in chain:
-            branch = self._branches.get(run.first >> _BRANCH_BITS)
+            branch = self._branches.get(run.first >> BRANCH_BITS)
             if branch is not None:
                 branch.used_at = self._uses
         ends = len(text) - len(text) % BLOCK_CHARACTERS
@@ -127,7 +127,7 @@ class PromptChains:
                 if count:
                     runs.append(Run(first, count))
                 first, count = block, 1
-                self._branches[block >> _BRANCH_BITS].used_at = self._uses
+                self._branches[block >> BRANCH_BITS].used_at = self._uses
             last = block
         runs.append(Run(first, count))
         if len(ids) > self._most_blocks:
@@ -137,17 +137,17 @@ class PromptChains:
     def _added(self, key: _Key) -> BlockId:
         """A new block: the next number of its branch, if nothing else has gone on from there."""
         before = key[0]
-        number = before >> _BRANCH_BITS
+        number = before >> BRANCH_BITS
         branch = self._branches.get(number)
-        is_tip = branch is not None and before + 1 == (number << _BRANCH_BITS) + len(branch.keys)
+        is_tip = branch is not None and before + 1 == (number << BRANCH_BITS) + len(branch.keys)
         if branch is None or not is_tip:
             if branch is not None:
                 branch.children += 1
             number = self._next_branch
             self._next_branch += 1
-            branch = self._branches[number] = _Branch(before >> _BRANCH_BITS)
+            branch = self._branches[number] = _Branch(before >> BRANCH_BITS)
             branch.used_at = self._uses
-        block = (number << _BRANCH_BITS) + len(branch.keys)
+        block = (number << BRANCH_BITS) + len(branch.keys)
         branch.keys.append(key)
         self._ids[key] = block
         return block

@@ -70,7 +70,7 @@ class AttemptRecord:
     of a node that needed more than one, and for every LLM call.
 
     Attributes:
-        detail: What an LLM call was asked and answered, where recording it was asked for.
+        detail: What else is kept of an LLM call, for replaying it: `docs/store.md` has the fields.
     """
 
     run_id: str
