@@ -6,10 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_end
 
+from agentrt.errors import AgentRTError
 from agentrt.simulator.comparison import Workers, one_by_one
 from agentrt.simulator.comparison_bench import Bench, Worker
 from agentrt.simulator.comparison_work import Job, Result, Ticket, Work, job_text
@@ -39,19 +42,38 @@ def _in_processes(bench: Bench, work: Work, on_run: Callable[[str], None], jobs:
         while True:
             while len(under_way) < jobs and (ticket := work.take()) is not None:
                 on_run(job_text(ticket.job))
-                under_way[pool.submit(_do, ticket.job)] = ticket
+                with _interrupts_put_off():
+                    under_way[pool.submit(_do, ticket.job)] = ticket
             if not under_way:
                 break
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             # In the order they were begun: then what is begun next does not depend on a set's order.
             for future in [future for future in under_way if future in done]:
                 work.give(under_way.pop(future), future.result())
-    except BaseException:
+    except BaseException as error:
         pool.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             process.terminate()
+        if isinstance(error, BrokenProcessPool):
+            raise AgentRTError(
+                "a process that simulated was ended from outside, perhaps for its memory: "
+                "fewer of them need less (--jobs)"
+            ) from error
         raise
     pool.shutdown()
+
+
+@contextmanager
+def _interrupts_put_off() -> Generator[None]:
+    """Ctrl-C comes after this, and never to processes begun in here.
+
+    A terminal sends it to all of them; what they should do about it is for this one to say.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # What a process of the pool works with.
@@ -62,7 +84,6 @@ def _begin(bench: Bench) -> None:
     """Make ready a process of the pool. It ends when its parent does, however that ends."""
     global _worker  # noqa: PLW0603  the one thing that a process of the pool has
     _worker = Worker(bench)
-    # Ctrl-C on a terminal goes to all: whoever started this process tells it what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

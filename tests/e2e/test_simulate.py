@@ -146,11 +146,14 @@ def test_ctrl_c_ends_it_with_130(agentrt: Shell, jobs: str) -> None:
     first = process.stderr.readline()
     assert first.startswith("simulating ")
     helpers = wait_for(lambda: children(process), "its processes") if jobs != "1" else []
+    for helper in helpers:  # a terminal sends it to all
+        helper.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
     wait_for(lambda: process.poll() is not None, "the end")
     done = agentrt.finish(process)
     assert (done.code, done.stdout) == (130, "")
     assert done.stderr.endswith("error: interrupted\n")
+    assert "Traceback" not in done.stderr
     wait_for(lambda: not any(map(psutil.Process.is_running, helpers)), "its processes' end")
 
 
@@ -161,3 +164,17 @@ def test_its_processes_end_however_it_does(agentrt: Shell) -> None:
     helpers = wait_for(lambda: children(process), "its processes")
     process.kill()
     wait_for(lambda: not any(map(psutil.Process.is_running, helpers)), "its processes' end")
+
+
+def test_a_process_that_is_killed_ends_it_with_an_error(agentrt: Shell) -> None:
+    process = agentrt.start(*LONG, "--jobs", "2", "--json")
+
+    def workers() -> list[psutil.Process]:
+        return [child for child in children(process) if "spawn_main" in " ".join(child.cmdline())]
+
+    wait_for(workers, "its processes")[0].kill()
+    wait_for(lambda: process.poll() is not None, "the end")
+    done = agentrt.finish(process)
+    assert done.code == 1
+    assert "error: a process that simulated was ended from outside" in done.stderr
+    assert done.json["status"] == "failed"
