@@ -245,6 +245,7 @@ class EmbeddedBackend:
             free=self._slots,
             slots=self._settings.slots,
             max_bytes=self._settings.saved_prefixes_mib * 2**20,
+            remembers=self._settings.cache_ram_mib > 0,
         )
         return _Running(engine=engine, http=http, saves=saves, sharing=sharing)
 

@@ -30,6 +30,9 @@ from agentrt.ir.request import Message, Request
 # Shorter prefixes are computed in less time than the bookkeeping around them takes.
 MIN_SHARED_CHARS = 1000
 _MAX_KNOWN = 1024
+# Of conversations that the engine was made to put into its own memory: more than these may have been
+# dropped there, and to look for one in vain costs computing what could have been copied.
+_MAX_ASIDE_CHARS = 150_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +71,12 @@ class PrefixSharing:
         free: asyncio.Semaphore,
         slots: int,
         max_bytes: int,
+        remembers: bool = True,
     ) -> None:
-        """`free` counts the free ones of `slots`; the saved prefixes take up to `max_bytes`."""
+        """`free` counts the free ones of `slots`; the saved prefixes take up to `max_bytes`.
+
+        `remembers`: the engine has a memory of its own for what lost its slot.
+        """
         self._connection = connection
         self._saves = saves
         self._max_bytes = max_bytes
@@ -77,6 +84,8 @@ class PrefixSharing:
         self._table = SlotTable(slots)
         self._saved: OrderedDict[str, _Saved] = OrderedDict()
         self._leading: dict[str, asyncio.Event] = {}
+        self._remembers = remembers
+        self._aside: OrderedDict[str, None] = OrderedDict()
 
     @asynccontextmanager
     async def place(self, request: Request) -> AsyncGenerator[Place]:
@@ -89,10 +98,17 @@ class PrefixSharing:
         async with self._free:
             saved = self._saved.get(prefix)
             can_restore = saved is not None and saved.file != ""
-            lease = self._table.take(text, saved_chars=len(prefix) if can_restore else 0)
+            at_hand = len(prefix) if can_restore else 0
+            aside = self._found_aside(text, longer_than=at_hand)
+            lease = self._table.take(text, saved_chars=max(at_hand, len(aside)))
             holds = ""
             try:
-                if saved is not None and can_restore and lease.shared_chars < len(prefix):
+                if len(aside) > lease.shared_chars:
+                    # Given a prompt unlike what the slot holds, the engine looks into its memory.
+                    self._aside.pop(aside)
+                    await self._set_aside(lease)
+                    await self._clear(lease)
+                elif saved is not None and can_restore and _is_in_the_way(lease, prefix):
                     await self._restore(prefix, saved, lease)
                 yield Place(slot_id=lease.slot_id, computed_tokens=computed)
                 holds = text
@@ -164,11 +180,23 @@ class PrefixSharing:
 
     async def _set_aside(self, lease: Lease) -> None:
         """Have the engine keep in its own memory what somebody may come back for."""
-        if lease.held.is_conversation and lease.held.text:
-            # It does so whenever a slot is given a prompt unlike the last one.
-            await self._post(
-                "completion", {"prompt": "x", "n_predict": 0, "id_slot": lease.slot_id}
-            )
+        if not (lease.held.is_conversation and lease.held.text):
+            return
+        await self._clear(lease)
+        if self._remembers:
+            self._aside[lease.held.text] = None
+            while sum(map(len, self._aside)) > _MAX_ASIDE_CHARS:
+                self._aside.popitem(last=False)
+
+    async def _clear(self, lease: Lease) -> None:
+        """Have a slot hold nothing that any prompt begins with."""
+        # What was in it goes to the engine's memory: so it does whenever a prompt is unlike the last.
+        await self._post("completion", {"prompt": "x", "n_predict": 0, "id_slot": lease.slot_id})
+
+    def _found_aside(self, text: str, *, longer_than: int) -> str:
+        """The longest conversation set aside that `text` goes on from; empty if there is none."""
+        known = (one for one in self._aside if len(one) > longer_than and text.startswith(one))
+        return max(known, key=len, default="")
 
     def _keep(self, prefix: str, saved: _Saved) -> None:
         if saved.size_bytes > self._max_bytes:
@@ -204,6 +232,15 @@ class PrefixSharing:
         async with self._connection.exchange("POST", url, body) as exchange:
             answer: dict[str, Any] = parse_json(await self._connection.read(exchange))
         return answer
+
+
+def _is_in_the_way(lease: Lease, prefix: str) -> bool:
+    """Whether the slot has something else than the prefix, or a conversation that would lose its end.
+
+    Left to itself, the engine keeps what it overwrites only if the new prompt has less than half of it.
+    """
+    is_lost = lease.held.is_conversation and lease.shared_chars < len(lease.held.text)
+    return is_lost or lease.shared_chars < len(prefix)
 
 
 def _is_conversation(request: Request) -> bool:

@@ -98,6 +98,31 @@ async def test_a_conversation_goes_on_in_its_slot() -> None:
     assert usage.cached_tokens >= answer.usage.prompt_tokens - 1
 
 
+@pytest.mark.parametrize(("cache_ram_mib", "comes_back"), [(1024, True), (0, False)])
+async def test_a_conversation_that_lost_its_slot_to_one_with_its_prefix_comes_back(
+    cache_ram_mib: int, *, comes_back: bool
+) -> None:
+    settings = EmbeddedSettings(slots=1, context_tokens=1024, cache_ram_mib=cache_ram_mib)
+    backend = EmbeddedBackend(settings=settings)
+    first, second = (
+        _ask(" ".join(f"{name} number {i} of {i * 7 % 13}." for i in range(20)))
+        for name in ("Apple", "Pear")
+    )
+    begun, _ = [await backend.complete(request) for request in (first, second)]
+    asked = [_went_on(request, "Why?") for request in (first, second)]
+    once, _ = [await backend.complete(request) for request in asked]
+    usage = (await backend.complete(_went_on(asked[0], "And then?"))).usage
+    await backend.aclose()
+    assert begun.usage.prompt_tokens > SHARED_TOKENS + 100
+    assert (usage.cached_tokens >= once.usage.prompt_tokens - 1) == comes_back
+    assert usage.cached_tokens > SHARED_TOKENS  # what both begin with, in any case
+
+
+def _went_on(request: Request, question: str) -> Request:
+    messages = (*request.messages, Message("assistant", "So."), Message("user", question))
+    return Request(messages=messages, options=request.options)
+
+
 async def test_prefixes_that_find_no_room_are_computed_and_nothing_else_changes() -> None:
     settings = EmbeddedSettings(slots=2, context_tokens=1024, saved_prefixes_mib=1)
     backend = EmbeddedBackend(settings=settings)

@@ -98,6 +98,20 @@ def test_slots_share_a_prefix_at_once_only_through_host_memory() -> None:
         assert [found["1"].cached_tokens, found["2"].cached_tokens] == hits
 
 
+@pytest.mark.parametrize(("host_tokens", "hits"), [(0, 8 * 4), (4000, 11 * 4)])
+def test_a_conversation_comes_back_though_it_lost_its_slot_to_one_with_its_prefix(
+    host_tokens: int, hits: int
+) -> None:
+    def turn(program: int, blocks: int) -> EngineRequest:
+        prompt = (Run(0, 8), Run(1000 * program, blocks))
+        return call(f"{program}.{blocks}", prompt, 8 + blocks)
+
+    one = engine(slots=1, host_tokens=host_tokens)
+    # The second turn tells that it is a conversation: what has but one is not kept.
+    assert served(one, turn(1, 1), turn(1, 2), turn(2, 1))[1:] == [10 * 4, 8 * 4]
+    assert cached_of(one, turn(1, 4)) == hits
+
+
 def test_who_finds_no_slot_waits_for_one_in_order() -> None:
     busy = engine(slots=1)
     for name in ("1", "2", "3"):
