@@ -59,6 +59,8 @@ SMOLLM2_135M_EMBEDDED = EngineModel(
     kv_tokens=16_384,
     max_batch_tokens=512,
     max_running=4,
+    cache="slots",
+    host_tokens=46_000,
 )
 
 PRESETS = {

@@ -335,5 +335,5 @@ def test_the_embedded_engine_is_as_fast_alone_as_it_was_measured() -> None:
 def test_every_preset_is_known_by_its_name_and_serves_agents(model: EngineModel) -> None:
     assert PRESETS[model.name] is model
     one = Engine(model)
-    one.submit(asked("a", 0, 4000, 100), 0.0)
+    one.submit(asked("a", 0, 3900, 100), 0.0)
     assert set(finished(drained(one))) == {"a"}
