@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TypeVar
 
+from agentrt.clock import VirtualClock
 from agentrt.runtime.pool import Scheduled
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policy import Policy
+
+T = TypeVar("T")
+
+_FOR_EVER_S = 1e6
+
+
+def to_the_end(clock: VirtualClock, main: Coroutine[object, object, T]) -> T:
+    """Run `main` in virtual time; what would wait for ever is a `TimeoutError`, not a test that hangs."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(_FOR_EVER_S):
+            return await main
+
+    return clock.run(bounded())
 
 
 def replayed(

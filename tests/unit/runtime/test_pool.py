@@ -26,7 +26,7 @@ from agentrt.scheduler.events import (
     SchedulerEvent,
 )
 from agentrt.scheduler.policies.occupancy import ByOccupancy
-from tests.unit.runtime.scheduled_log import assert_nothing_is_left, replayed
+from tests.unit.runtime.scheduled_log import assert_nothing_is_left, replayed, to_the_end
 
 
 class World:
@@ -47,7 +47,7 @@ class World:
         self.fleet = Fleet({"large": self.pool, "small": self.pool}, clock=self.clock)
 
     def run(self, main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return self.clock.run(main())
+        return to_the_end(self.clock, main())
 
     @property
     def events(self) -> list[SchedulerEvent]:

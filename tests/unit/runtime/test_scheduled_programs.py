@@ -39,7 +39,7 @@ from agentrt.scheduler.events import (
     ToolStarted,
 )
 from agentrt.store.memory import MemoryStore
-from tests.unit.runtime.scheduled_log import assert_nothing_is_left, replayed
+from tests.unit.runtime.scheduled_log import assert_nothing_is_left, replayed, to_the_end
 
 ASK = Request(messages=(Message("user", "?"),))
 
@@ -121,7 +121,7 @@ class Watched:
             async with self.runtime:
                 return await main(self.runtime)
 
-        return self.clock.run(entered())
+        return to_the_end(self.clock, entered())
 
     @property
     def events(self) -> list[SchedulerEvent]:
