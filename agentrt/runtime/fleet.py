@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,14 +12,19 @@ from agentrt.ir.node import Tier
 from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
-from agentrt.runtime.pool import Pool, Send, over
+from agentrt.runtime.pool import Context, Pool, Replica, Send, over
 from agentrt.runtime.prompt_chains import Conversations, Measured
 from agentrt.scheduler.events import (
     CallReady,
     ProgramArrived,
+    ProgramIdle,
     ToolFinished,
     ToolStarted,
 )
+
+_ELSEWHERE_S = 60.0
+"""How long a call waits at one pool while its program keeps its places at others. Two programs that
+each wait for a place the other one has would do so for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +147,31 @@ class ScheduledProgram:
             max_completion_tokens=request.options.max_tokens,
             is_last=is_last,
         )
-        completion = await pool.complete(ready, send, context)
+        completion = await self._complete(pool, ready, send, context)
         return Served(pool.origin, completion, prompt, contexts[-1], ready_at)
+
+    async def _complete(
+        self, pool: Pool, ready: CallReady, send: Send, context: Context
+    ) -> Completion:
+        if len(self._memberships) == 1:
+            return await pool.complete(ready, send, context)
+        loop = asyncio.get_running_loop()
+        waits_long = loop.call_later(_ELSEWHERE_S, self._give_way, pool)
+
+        async def send_at_last(replica: Replica) -> Completion:
+            waits_long.cancel()
+            return await send(replica)
+
+        try:
+            return await pool.complete(ready, send_at_last, context)
+        finally:
+            waits_long.cancel()
+
+    def _give_way(self, waits_at: Pool) -> None:
+        """Let others have the places at all pools but one."""
+        for pool in self._memberships:
+            if pool is not waits_at and not self._is_over:
+                pool.tell(ProgramIdle(self.program_id))
 
     def tool_started(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
         """A tool is at work. What to give to `tool_finished`; None: there is nobody to tell.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from agentrt.errors import (
     RequestRejected,
     RunCancelled,
 )
+from agentrt.ir.node import LLMOptions, Tier
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Capabilities, Completion, Message, Request, ToolCall, Usage
 from agentrt.runtime import Runtime
@@ -33,11 +35,13 @@ from agentrt.scheduler.events import (
     ProgramArrived,
     ProgramCancelled,
     ProgramFinished,
+    ProgramIdle,
     ReplicaUp,
     SchedulerEvent,
     ToolFinished,
     ToolStarted,
 )
+from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.store.memory import MemoryStore
 from tests.unit.runtime.scheduled_log import assert_nothing_is_left, replayed, to_the_end
 
@@ -434,3 +438,29 @@ def test_programs_beyond_the_kv_cache_wait_and_holds_that_end_wake_them() -> Non
     sends = [e for e in watched.log for a in e.actions if isinstance(a, SendCall)]
     assert [type(entry.event).__name__ for entry in sends] == ["CallReady", "TimerFired"]
     replayed(watched.log)
+
+
+def test_programs_that_wait_for_each_others_places_give_way() -> None:
+    """Each has the one place at one pool, which it would keep to its end, and waits for the other."""
+    log: list[Scheduled] = []
+    clock = VirtualClock()
+    scheduling = Scheduling(policy=lambda: FixedCap(1), on_scheduled=log.append)
+    backends = [ScriptedBackend("x", latency_s=1.0) for _ in range(2)]
+
+    async def one(runtime: Runtime, first: Tier, second: Tier) -> None:
+        async with runtime.program(first) as program:
+            for tier in (first, second):
+                await program.complete(replace(ASK, options=LLMOptions(tier=tier)))
+
+    async def main() -> None:
+        async with (
+            Runtime(backends[0], small=backends[1], clock=clock, scheduling=scheduling) as runtime,
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(one(runtime, "large", "small"))
+            tasks.create_task(one(runtime, "small", "large"))
+
+    to_the_end(clock, main())
+    gave_way = [(entry.at, entry.pool) for entry in log if isinstance(entry.event, ProgramIdle)]
+    assert sorted(gave_way) == [(61.0, "large"), (61.0, "small")]
+    assert clock.now() == 62.0
