@@ -3,5 +3,6 @@
 from agentrt.runtime.results import RunResult
 from agentrt.runtime.run import Run
 from agentrt.runtime.runtime import Runtime, run
+from agentrt.runtime.scheduling import Scheduling
 
-__all__ = ["Run", "RunResult", "Runtime", "run"]
+__all__ = ["Run", "RunResult", "Runtime", "Scheduling", "run"]

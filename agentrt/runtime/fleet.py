@@ -12,7 +12,8 @@ from agentrt.ir.node import Tier
 from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
-from agentrt.runtime.pool import Context, Pool, Replica, Send, over
+from agentrt.runtime.pool import Context, Pool, Replica, Send
+from agentrt.runtime.pool_call import over
 from agentrt.runtime.prompt_chains import Conversations, Measured
 from agentrt.scheduler.events import (
     CallReady,

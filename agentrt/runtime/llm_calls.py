@@ -141,6 +141,8 @@ class _Sending:
         if request.output_schema is not None and not replica.capabilities.json_schema:
             request = replace(request, output_schema=None)
         stream = self._stream if replica.capabilities.streaming else None
+        if stream is None and replica.is_streamed:
+            stream = _Stream(None)
         if stream is not None:
             stream.first = replica.first_token
         timeout_s = request.options.timeout_s
@@ -172,7 +174,7 @@ class _Stream:
         first: Called at the next chunk, once.
     """
 
-    def __init__(self, on_chunk: OnChunk) -> None:
+    def __init__(self, on_chunk: OnChunk | None) -> None:
         self._on_chunk = on_chunk
         self.first: Callable[[], None] | None = None
         self.has_text = False
@@ -182,7 +184,8 @@ class _Stream:
             first, self.first = self.first, None
             first()
         self.has_text = self.has_text or bool(chunk.text)
-        self._on_chunk(chunk)
+        if self._on_chunk is not None:
+            self._on_chunk(chunk)
 
 
 class _Counted:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from agentrt.backends.base import Backend
 from agentrt.clock import Clock
-from agentrt.errors import BackendError, InputError, InvariantError, RateLimited, RunCancelled
+from agentrt.errors import BackendError, InvariantError, RateLimited
 from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Capabilities, Completion
+from agentrt.runtime.pool_call import PoolCall, over
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
+from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.scheduler.actions import (
     CancelCall,
     HoldKV,
@@ -47,95 +49,25 @@ from agentrt.scheduler.events import (
     TimerFired,
     TimerId,
 )
-from agentrt.scheduler.policies.occupancy import ByOccupancy
-from agentrt.scheduler.policy import Policy
-
-
-@dataclass(frozen=True, slots=True)
-class Scheduled:
-    """One event that a scheduler was told of, and what it answered.
-
-    Attributes:
-        pool: Which scheduler's: the tier of its model.
-        at: The scheduler's time, in seconds of the runtime's clock.
-    """
-
-    pool: str
-    event: SchedulerEvent
-    at: float
-    actions: Sequence[SchedulerAction]
-
-
-OnScheduled: TypeAlias = Callable[[Scheduled], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scheduling:
-    """How calls are scheduled.
-
-    Attributes:
-        policy: Makes the policy of a pool; every pool has its own.
-        kv_tokens: Tokens that each replica's KV cache has room for. None: not known, and programs
-            are let in as far as the calls at once allow that a server states.
-        on_scheduled: Told everything the schedulers are told and answer, in order.
-    """
-
-    policy: Callable[[], Policy] = ByOccupancy
-    kv_tokens: int | None = None
-    on_scheduled: OnScheduled | None = None
-
-    def __post_init__(self) -> None:
-        if self.kv_tokens is not None and self.kv_tokens < 1:
-            raise InputError("kv_tokens: a KV cache has room for a token at least, or is not known")
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A server that a call was sent to, and what to tell when its answer begins."""
+    """A server that a call was sent to, and what to tell when its answer begins.
+
+    Attributes:
+        is_streamed: It is to stream its answer, though nobody may read the pieces.
+    """
 
     backend: Backend
     capabilities: Capabilities
     first_token: Callable[[], None]
+    is_streamed: bool
 
 
 Send: TypeAlias = Callable[[Replica], Awaitable[Completion]]
 Context: TypeAlias = Callable[[Completion], Chain]
 """The blocks of a call's prompt and answer, once the answer is there."""
-
-
-class _Call:
-    """A call between ready and ended, as this side knows it.
-
-    Attributes:
-        sent: Done when it may go; a new one each time it has to wait again.
-        replica_id: Where it was sent; None while it waits.
-        sending: While it is at a server: what breaks it off.
-        refused: What whoever waits for it is to be told, once the scheduler knows it no more.
-    """
-
-    __slots__ = ("program_id", "refused", "replica_id", "sending", "sent")
-
-    def __init__(self, program_id: ProgramId) -> None:
-        self.program_id = program_id
-        self.sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.replica_id: ReplicaId | None = None
-        self.sending: asyncio.Timeout | None = None
-        self.refused: Exception | None = None
-
-    def wait_again(self) -> None:
-        self.replica_id = None
-        self.sent = asyncio.get_running_loop().create_future()
-        self.break_off()
-
-    def refuse(self, error: Exception) -> None:
-        self.refused = error
-        if not self.sent.done():
-            self.sent.set_exception(error)
-        self.break_off()
-
-    def break_off(self) -> None:
-        if self.sending is not None and not self.sending.expired():
-            self.sending.reschedule(-math.inf)
 
 
 class Pool:
@@ -165,7 +97,7 @@ class Pool:
         self._clock = clock
         self._scheduling = scheduling
         self._scheduler = Scheduler(scheduling.policy())
-        self._calls: dict[CallId, _Call] = {}
+        self._calls: dict[CallId, PoolCall] = {}
         self._calls_made = 0
         self._timers: dict[TimerId, asyncio.TimerHandle] = {}
         self._now = -math.inf
@@ -253,7 +185,7 @@ class Pool:
             RateLimited: the scheduler has refused the call for now.
             RunCancelled: its program is over.
         """
-        call = self._calls[ready.call_id] = _Call(ready.program_id)
+        call = self._calls[ready.call_id] = PoolCall(ready.program_id)
         try:
             self.tell(ready)
             completion = await self._sent(ready.call_id, call, send)
@@ -327,7 +259,7 @@ class Pool:
         delay_s = max(at - self._clock.now(), 0.0)
         self._timers[timer_id] = asyncio.get_running_loop().call_later(delay_s, fire)
 
-    async def _sent(self, call_id: CallId, call: _Call, send: Send) -> Completion:
+    async def _sent(self, call_id: CallId, call: PoolCall, send: Send) -> Completion:
         while True:
             while call.replica_id is None:
                 await call.sent
@@ -345,7 +277,7 @@ class Pool:
             finally:
                 call.sending = None
 
-    def _replica(self, call_id: CallId, call: _Call) -> Replica:
+    def _replica(self, call_id: CallId, call: PoolCall) -> Replica:
         replica_id = call.replica_id
         if replica_id is None:
             raise InvariantError(f"call {call_id!r} goes nowhere")
@@ -354,17 +286,14 @@ class Pool:
             if self._calls.get(call_id) is call and call.replica_id == replica_id:
                 self.tell(FirstToken(call_id))
 
-        return Replica(self._backends[replica_id], self._up[replica_id], first_token)
+        capabilities = self._up[replica_id]
+        is_streamed = self._scheduling.streams_all and capabilities.streaming
+        return Replica(self._backends[replica_id], capabilities, first_token, is_streamed)
 
     def _ended(
-        self, call_id: CallId, call: _Call, event: CallFinished | CallFailed | CallCancelled
+        self, call_id: CallId, call: PoolCall, event: CallFinished | CallFailed | CallCancelled
     ) -> None:
         """A call is over; of one that waits for a replica again, nobody wants the answer any more."""
         del self._calls[call_id]
         if call.refused is None:
             self.tell(CallCancelled(call_id) if call.replica_id is None else event)
-
-
-def over(program_id: ProgramId) -> RunCancelled:
-    """What a call of a program is told that is over."""
-    return RunCancelled(f"program {program_id} is over: its calls have been cancelled")

@@ -26,11 +26,12 @@ from agentrt.runtime.driver import Driver, Sitting
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.fleet import Fleet
 from agentrt.runtime.llm_calls import LLMCalls
-from agentrt.runtime.pool import Pool, Scheduling
+from agentrt.runtime.pool import Pool
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import InFlight, Restored, changed_nodes
 from agentrt.runtime.results import RunResult
 from agentrt.runtime.run import Run, unwrap
+from agentrt.runtime.scheduling import Scheduling
 from agentrt.runtime.settings import Settings
 from agentrt.runtime.threads import GRACE_S
 from agentrt.runtime.tool_calls import ToolCalls

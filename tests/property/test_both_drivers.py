@@ -24,7 +24,7 @@ from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Completion, Message, Request, ToolCall, Usage
 from agentrt.ir.workload import CallStep, ProgramTrace, Step, ToolStep, Workload
 from agentrt.runtime import Runtime
-from agentrt.runtime.pool import Scheduled, Scheduling
+from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.scheduler.actions import Prewarm, SchedulerAction, SendCall
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (

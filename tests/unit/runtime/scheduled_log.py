@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TypeVar
 
 from agentrt.clock import VirtualClock
-from agentrt.runtime.pool import Scheduled
+from agentrt.runtime.scheduling import Scheduled
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policy import Policy

@@ -13,7 +13,8 @@ from agentrt.clock import VirtualClock
 from agentrt.errors import BackendUnavailable, InputError, RateLimited, RunCancelled
 from agentrt.ir.request import Capabilities, Completion, Message, Request
 from agentrt.runtime.fleet import Fleet, ScheduledProgram
-from agentrt.runtime.pool import Pool, Replica, Scheduled, Scheduling
+from agentrt.runtime.pool import Pool, Replica
+from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.scheduler.actions import HoldKV, Prewarm, ReleaseKV, SchedulerAction, Shed
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (

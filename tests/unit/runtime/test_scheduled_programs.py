@@ -24,7 +24,7 @@ from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Capabilities, Completion, Message, Request, ToolCall, Usage
 from agentrt.runtime import Runtime
 from agentrt.runtime.execution import Execution
-from agentrt.runtime.pool import Scheduled, Scheduling
+from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.scheduler.actions import SendCall
 from agentrt.scheduler.events import (
     CallCancelled,
@@ -117,7 +117,11 @@ class Watched:
     def __init__(self, backend: ScriptedBackend, **options: Any) -> None:
         self.log: list[Scheduled] = []
         self.clock = VirtualClock()
-        scheduling = Scheduling(on_scheduled=self.log.append, kv_tokens=options.pop("kv", None))
+        scheduling = Scheduling(
+            on_scheduled=self.log.append,
+            kv_tokens=options.pop("kv", None),
+            streams_all=options.pop("streams_all", False),
+        )
         self.runtime = Runtime(backend, clock=self.clock, scheduling=scheduling, **options)
 
     def run(self, main: Callable[[Runtime], Coroutine[Any, Any, Any]]) -> Any:
@@ -247,6 +251,19 @@ def test_the_first_piece_of_a_streamed_answer_is_told_once() -> None:
     watched.run(lambda runtime: runtime.run(asked, "?"))
     kinds = [type(event) for event in watched.events[2:]]
     assert kinds == [CallReady, FirstToken, CallFinished, ProgramFinished]
+
+
+@pytest.mark.parametrize(("can_stream", "told"), [(True, [FirstToken("c1")]), (False, [])])
+def test_first_pieces_can_be_asked_for_though_nobody_reads_them(
+    can_stream: bool, told: list[FirstToken]
+) -> None:
+    class Streaming(ScriptedBackend):
+        async def capabilities(self) -> Capabilities:
+            return replace(await super().capabilities(), streaming=can_stream)
+
+    watched = Watched(Streaming("one two three"), streams_all=True)
+    assert watched.run(lambda runtime: runtime.run(asked, "?")) == "one two three"
+    assert watched.of(FirstToken) == told
 
 
 def test_another_try_is_another_call() -> None:

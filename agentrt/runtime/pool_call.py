@@ -1,0 +1,52 @@
+"""`PoolCall`: a call between ready and ended, as a pool knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+from agentrt.errors import RunCancelled
+from agentrt.scheduler.events import ProgramId, ReplicaId
+
+
+class PoolCall:
+    """Whoever made it waits for `sent`, sends it, and may be broken off meanwhile.
+
+    Attributes:
+        sent: Done when it may go; a new one each time it has to wait again.
+        replica_id: Where it was sent; None while it waits.
+        sending: While it is at a server: what breaks it off.
+        refused: What whoever waits for it is to be told, once the scheduler knows it no more.
+    """
+
+    __slots__ = ("program_id", "refused", "replica_id", "sending", "sent")
+
+    def __init__(self, program_id: ProgramId) -> None:
+        self.program_id = program_id
+        self.sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.replica_id: ReplicaId | None = None
+        self.sending: asyncio.Timeout | None = None
+        self.refused: Exception | None = None
+
+    def wait_again(self) -> None:
+        """Its replica is gone: it is to be sent once more."""
+        self.replica_id = None
+        self.sent = asyncio.get_running_loop().create_future()
+        self.break_off()
+
+    def refuse(self, error: Exception) -> None:
+        """Nobody sends it any more: `error` is raised where it waits, or is being sent."""
+        self.refused = error
+        if not self.sent.done():
+            self.sent.set_exception(error)
+        self.break_off()
+
+    def break_off(self) -> None:
+        """End the sending, if it is at that."""
+        if self.sending is not None and not self.sending.expired():
+            self.sending.reschedule(-math.inf)
+
+
+def over(program_id: ProgramId) -> RunCancelled:
+    """What a call of a program is told that is over."""
+    return RunCancelled(f"program {program_id} is over: its calls have been cancelled")
