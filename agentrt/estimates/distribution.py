@@ -23,6 +23,8 @@ _EVERY_NEAR = 24  # the edges up to 7 times what was attained
 _INDEX_STRIDE = 4
 _NOTABLE_PART = 0.02  # the best rate is sought where enough ends to tell it from chance
 _ALMOST_NONE = 1e-12
+_PRICE_STEPS = 4  # to a doubling
+_LEAST_PRICE, _MOST_PRICE = 1e-9, 1e9
 _LONGEST = 1e30
 
 
@@ -33,7 +35,7 @@ class Distribution:
     what they speak of is counted from there. Probability one is never stated for a finite time.
     """
 
-    __slots__ = ("_below", "_grid", "_indices", "_means")
+    __slots__ = ("_below", "_grid", "_indices", "_means", "_waits")
 
     def __init__(self, grid: Grid, below: array[float]) -> None:
         """`below`: for each edge of the grid P(S < edge)."""
@@ -41,6 +43,7 @@ class Distribution:
         self._below = below
         self._means: array[float] | None = None
         self._indices: dict[int, float] = {}
+        self._waits: dict[int, float] = {}
 
     def mixed(self, counts: Sequence[float], *, own: float, lent: float) -> Distribution:
         """`own` times the counts of a sketch and `lent` times this, which together are 1."""
@@ -129,6 +132,29 @@ class Distribution:
         if found is None:
             found = self._indices[start] = self._best_rate(start)
         return found
+
+    def worth_waiting(self, price: float) -> float:
+        """How long to wait for an end that is worth 1 to be there at, where each second costs `price`.
+
+        The `d` that maximises `P(S <= d) - price * E[min(S, d)]`; 0 if no wait is worth it. Where the
+        hazard falls this is when it has fallen to `price`. Prices are rounded to steps of a fifth.
+        """
+        if not price > 0.0:
+            return math.inf
+        step = round(math.log2(min(max(price, _LEAST_PRICE), _MOST_PRICE)) * _PRICE_STEPS)
+        found = self._waits.get(step)
+        if found is None:
+            found = self._waits[step] = self._best_wait(2.0 ** (step / _PRICE_STEPS))
+        return found
+
+    def _best_wait(self, price: float) -> float:
+        edges, below, weighted = self._grid.edges, self._below, self._weighted()
+        best, best_value = 0.0, 0.0
+        for end in range(1, BUCKETS + 1):
+            value = below[end] - price * (weighted[end] + edges[end] * (1.0 - below[end]))
+            if value > best_value:
+                best, best_value = edges[end], value
+        return best
 
     def _best_rate(self, start: int) -> float:
         edges, below, weighted = self._grid.edges, self._below, self._weighted()

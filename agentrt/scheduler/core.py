@@ -9,9 +9,12 @@ policy's order, where they cost nothing.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import assert_never
 
 from agentrt.errors import InvariantError
+from agentrt.estimates.book import Estimates
+from agentrt.estimates.durations import ToolUse
 from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer
 from agentrt.scheduler.events import (
     CallCancelled,
@@ -36,10 +39,11 @@ from agentrt.scheduler.events import (
     ToolFinished,
     ToolStarted,
 )
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.places import Places
 from agentrt.scheduler.policy import Policy
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, CallPhase, Program
+from agentrt.scheduler.state import CALL_TRANSITIONS, Call, CallPhase, Pause, Program
 
 _STORY_LENGTH = 64
 
@@ -47,10 +51,25 @@ _STORY_LENGTH = 64
 class Scheduler:
     """Pure: the same events at the same times give the same actions. Times never run backwards."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        estimates: Estimates | None = None,
+        block_tokens: int = 16,
+        tenant_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """Args beside the policy have defaults that fit a fleet nothing is known of.
+
+        Args:
+            estimates: What is known already; it learns on. None: nothing.
+            block_tokens: Tokens that a block of the calls' chains stands for.
+            tenant_weights: Shares of those that are not to have an equal one: 2.0 is twice as much.
+        """
+        self.outlook = Outlook(estimates or Estimates(), block_tokens=block_tokens)
         self._programs: dict[ProgramId, Program] = {}
         self._calls: dict[CallId, Call] = {}
-        self._places = Places(policy)
+        self._places = Places(policy, self.outlook, tenant_weights=tenant_weights or {})
         self._stories: dict[ProgramId, deque[SchedulerEvent]] = {}
         self._arrivals = 0
 
@@ -66,12 +85,12 @@ class Scheduler:
                 self._ready(event, now)
             case CallFinished():
                 self._finished(event, now)
-            case CallStarted(call_id) | FirstToken(call_id) | CallProgress(call_id, _):
-                self._sent(call_id, event)
+            case CallStarted() | FirstToken() | CallProgress():
+                self._progressed(event, now)
             case ToolStarted() | ToolFinished():
                 self._tool(event, now)
-            case CallFailed(call_id):
-                self._ended(self._sent(call_id, event), now)
+            case CallFailed():
+                self._ended(self._stepped(event), now)
             case CallCancelled(call_id):
                 self._cancelled(self._call(call_id, event), now, actions)
             case ProgramArrived() | ProgramIdle() | ProgramFinished() | ProgramCancelled():
@@ -112,46 +131,95 @@ class Scheduler:
         program = self._program(event.program_id, event)
         if event.call_id in self._calls:
             raise self._broken(f"call {event.call_id!r} became ready twice", event.program_id)
-        call = Call(event.call_id, program, event.chain, event.prompt_tokens, now)
+        call = Call(
+            event.call_id,
+            program,
+            event.chain,
+            event.prompt_tokens,
+            now,
+            is_last=event.is_last,
+        )
         self._calls[call.call_id] = program.calls[call.call_id] = call
+        self.outlook.call_ready(call, now)
         self._places.wait(call, now)
 
+    def _progressed(self, event: CallStarted | FirstToken | CallProgress, now: float) -> None:
+        call = self._stepped(event)
+        match event:
+            case CallStarted():
+                call.started_at = now
+            case FirstToken():
+                call.first_token_at = now
+                self._places.first_token(call)
+            case CallProgress():
+                pass
+            case _:
+                assert_never(event)
+
     def _finished(self, event: CallFinished, now: float) -> None:
-        call = self._sent(event.call_id, event)
+        call = self._stepped(event)
         program = call.program
         program.turns += 1
-        if call.sent_at is not None:
-            program.attained_s += now - call.sent_at
-        replica = self._places.replica_of(call)
-        if replica is not None:
-            call.context = replica.place(program, event.context)
-        self._ended(call, now)
+        pause = Pause(
+            program, event.context, now, program.turns, call.is_last or event.is_last, now
+        )
+        self.outlook.call_finished(call, event.usage, pause)
+        self._places.learn(call, event.usage.cached_tokens / self.outlook.block_tokens)
+        self._ended(call, now, pause)
 
-    def _ended(self, call: Call, now: float) -> None:
-        """A call that was sent is over, one way or another."""
+    def _ended(self, call: Call, now: float, pause: Pause | None = None) -> None:
+        """A call is over, one way or another."""
         program = call.program
         del self._calls[call.call_id], program.calls[call.call_id]
-        self._places.leave(call)
+        self._places.leave(call, None if pause is None else pause.context)
+        if call.sent_at is not None:
+            program.attained_s += now - call.sent_at
+            self._places.entering.serve(program, now - call.sent_at)
         if call.context is not None:
-            self._places.hold(program, call.context, now)
+            # One that failed is likely to be made again at once, or its program to end.
+            pause = pause or Pause(program, call.context.chain, now, program.turns, False, now)
+            self._places.pause(call.context, pause, now)
 
     def _cancelled(self, call: Call, now: float, actions: list[SchedulerAction]) -> None:
-        if call.phase is CallPhase.SENT:
+        if call.is_sent:
             actions.append(CancelCall(call.call_id))
+        self._step(call, CallCancelled(call.call_id))
         self._ended(call, now)
 
     def _tool(self, event: ToolStarted | ToolFinished, now: float) -> None:
         program = self._program(event.program_id, event)
         match event:
             case ToolStarted():
-                program.tools[event.tool_call_id] = (event.tool, event.argument_class, now)
+                pause = self._tool_started(program, event, now)
             case ToolFinished():
-                if program.tools.pop(event.tool_call_id, None) is None:
+                if event.tool_call_id not in program.tools:
                     raise self._broken(
                         f"tool {event.tool_call_id!r} never started", event.program_id
                     )
+                pause = program.tools.pop(event.tool_call_id)
+                if pause is not None:
+                    use, _ = pause.pending.pop(event.tool_call_id)
+                    pause.returned.append((use, now - pause.ended_at))
             case _:
                 assert_never(event)
+        if pause is not None:
+            pause.changed_at = now
+            self._places.pause_changed(pause, now)
+
+    def _tool_started(self, program: Program, event: ToolStarted, now: float) -> Pause | None:
+        if event.tool_call_id in program.tools:
+            raise self._broken(f"tool {event.tool_call_id!r} started twice", event.program_id)
+        use = ToolUse(event.tool, event.argument_class)
+        self.outlook.tool_started(program, use)
+        pauses = program.pauses
+        if event.call_id is not None:
+            pause = pauses.get(event.call_id)
+        else:
+            pause = next(reversed(pauses.values())) if pauses else None
+        if pause is not None:
+            pause.pending[event.tool_call_id] = (use, now)
+        program.tools[event.tool_call_id] = pause
+        return pause
 
     def _program_changed(
         self,
@@ -174,16 +242,19 @@ class Scheduler:
                 program = self._program(event.program_id, event)
                 if program.calls:
                     raise self._broken("it finished with calls under way", event.program_id)
+                self.outlook.program_finished(program, now)
             case _:
                 assert_never(event)
+        program.has_ended = True
         self._places.take_back(program)
+        self._places.entering.leave(program)
         del self._programs[program.program_id], self._stories[program.program_id]
 
     def _arrive(self, event: ProgramArrived, now: float) -> None:
         if event.program_id in self._programs:
             raise self._broken("it arrived twice", event.program_id)
         self._arrivals += 1
-        self._programs[event.program_id] = Program(
+        program = Program(
             event.program_id,
             sequence=self._arrivals,
             arrived_at=now,
@@ -191,6 +262,8 @@ class Scheduler:
             tenant=event.tenant,
             deadline_at=event.deadline_at,
         )
+        self._programs[event.program_id] = program
+        self._places.entering.arrive(program)
         self._stories[event.program_id] = deque([event], maxlen=_STORY_LENGTH)
 
     def _replica_changed(
@@ -209,7 +282,7 @@ class Scheduler:
             case ReplicaDown():
                 self._lose(event.replica_id, now)
             case ReplicaReported():
-                self._places.known(event.replica_id)  # nothing is made of its words yet
+                self._places.reported(event.replica_id, event.used_blocks, event.running)
             case _:
                 assert_never(event)
 
@@ -217,19 +290,25 @@ class Scheduler:
         """A replica is gone: its programs have no place, its calls are ready again."""
         replica = self._places.remove(replica_id)
         running = list(replica.running.values())
-        waiting = [call for call in self._calls.values() if call.call_id in replica.returning]
+        waiting = [
+            call
+            for call in self._calls.values()
+            if call.call_id in replica.returning or call.call_id in replica.followers
+        ]
         for program in list(replica.placed.values()):
             replica.unplace(program)
         for call in (*running, *waiting):
-            call.phase, call.replica_id, call.sent_at = CallPhase.READY, None, None
+            call.unsend()
             call.context = None
             self._places.wait(call, now)
 
     # -- answers -----------------------------------------------------------------------------
 
     def _act(self, now: float, actions: list[SchedulerAction]) -> None:
-        for call, replica in self._places.fill(now):
-            actions.append(SendCall(call.call_id, replica.replica_id))
+        sends = self._places.fill(now)
+        # What is to be used once more must be asked for before calls come that evict it.
+        actions += self._places.keep(now)
+        actions += [SendCall(call.call_id, replica.replica_id) for call, replica in sends]
         wake_at = self._places.wake_at(now)
         if wake_at is not None:
             actions.append(SetTimer("places", wake_at))
@@ -250,11 +329,23 @@ class Scheduler:
         self._stories[call.program.program_id].append(event)
         return call
 
-    def _sent(self, call_id: CallId, event: SchedulerEvent) -> Call:
-        call = self._call(call_id, event)
-        if call.phase is not CallPhase.SENT:
-            raise self._broken(f"call {call_id!r} was not sent", call.program.program_id)
+    def _stepped(
+        self, event: CallStarted | FirstToken | CallProgress | CallFinished | CallFailed
+    ) -> Call:
+        """The call of an event, in the phase that the event has brought it to."""
+        call = self._call(event.call_id, event)
+        self._step(call, event)
         return call
+
+    def _step(self, call: Call, event: SchedulerEvent) -> None:
+        phase = CALL_TRANSITIONS.get((call.phase, type(event)))
+        if phase is None:
+            kind = type(event).__name__
+            raise self._broken(
+                f"{kind} cannot happen to call {call.call_id!r}, which is {call.phase.value}",
+                call.program.program_id,
+            )
+        call.phase = phase
 
     def _broken(self, message: str, program_id: ProgramId) -> InvariantError:
         return InvariantError(

@@ -1,6 +1,6 @@
 """What the scheduler is told. Drivers (runtime, gateway, simulator) send these, with the time.
 
-Ids are the driver's; a call's, a tool call's and a program's ids are never used again.
+Ids are the driver's. No two that live have the same; a call that was cancelled may be made again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ class CallReady:
         chain: The full blocks of its prompt.
         prompt_tokens: All tokens of the prompt, the last part of a block included.
         max_completion_tokens: The most it may answer; None: not limited.
-        is_last: The program will make no further call; None: not known.
+        is_last: Nothing will go on from its answer: no later prompt begins with this one's context,
+            as a plan can tell beforehand.
     """
 
     call_id: CallId
@@ -73,7 +74,7 @@ class CallReady:
     chain: Chain
     prompt_tokens: int
     max_completion_tokens: int | None = None
-    is_last: bool | None = None
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +101,18 @@ class CallProgress:
 
 @dataclass(frozen=True, slots=True)
 class CallFinished:
-    """A call has its answer. `context` is what the replica's cache now holds of it."""
+    """A call has its answer.
+
+    Attributes:
+        context: What the replica's cache now holds of it: the blocks of its prompt and answer.
+        is_last: Nothing will go on from it: an agent that called no tool has ended. What only the
+            answer tells; `CallReady` may have said so before.
+    """
 
     call_id: CallId
     usage: Usage
     context: Chain
+    is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +131,19 @@ class CallCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted:
-    """A tool of the program is at work."""
+    """A tool of the program is at work.
+
+    Attributes:
+        argument_class: What is known of the arguments that tells durations apart.
+        call_id: The ended call whose answer asked for it; None: not known, and taken to be the
+            program's latest.
+    """
 
     program_id: ProgramId
     tool_call_id: str
     tool: str
     argument_class: str = ""
+    call_id: CallId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
 
 from agentrt.errors import InvariantError
+from agentrt.ir.prefix import Chain
+from agentrt.scheduler.absences import Absences
+from agentrt.scheduler.actions import SchedulerAction
 from agentrt.scheduler.events import ReplicaId
+from agentrt.scheduler.holds import Holds
+from agentrt.scheduler.keeping import Keeping
+from agentrt.scheduler.occupancies import Occupancies
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policy import Policy
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, CallPhase, PlacedContext, Program
-from agentrt.scheduler.waiting import WaitingCalls
+from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
+from agentrt.scheduler.tenants import TenantQueues
+from agentrt.scheduler.waiting import Rank
 
 LOOKAHEAD = 4
 """How many of the first waiting calls are tried when room comes up; bounds the cost of an event."""
-
-_Holds: TypeAlias = list[tuple[float, int, Program, PlacedContext]]
 
 
 class Places:
@@ -25,22 +29,26 @@ class Places:
 
     Attributes:
         replicas: Those that are up.
+        entering: Calls of programs without a place.
     """
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(
+        self, policy: Policy, outlook: Outlook, *, tenant_weights: Mapping[str, float]
+    ) -> None:
         self.replicas: dict[ReplicaId, Replica] = {}
+        self.entering = TenantQueues(tenant_weights)
         self._policy = policy
-        self._entering = WaitingCalls()
-        self._holds: _Holds = []
-        self._holds_of: dict[ReplicaId, _Holds] = {}
-        self._by_occupancy: list[tuple[float, ReplicaId]] = []
-        self._offered: dict[ReplicaId, float] = {}
+        self._outlook = outlook
+        self._holds = Holds()
+        self._holds_of: dict[ReplicaId, Holds] = {}
+        self._keeping = Keeping()
+        self._absences = Absences(outlook)
+        self._occupancies = Occupancies(self.replicas)
         self._changed: dict[ReplicaId, None] = {}
         self._changes = 0
         self._changed_at: dict[ReplicaId, int] = {}
         self._has_newcomers = False
         self._must_retry = False
-        self._held = 0
         self._wake_at: float | None = None
 
     # -- replicas ----------------------------------------------------------------------------
@@ -49,7 +57,7 @@ class Places:
         if replica.replica_id in self.replicas:
             raise InvariantError(f"replica {replica.replica_id!r} came up twice")
         self.replicas[replica.replica_id] = replica
-        self._holds_of[replica.replica_id] = []
+        self._holds_of[replica.replica_id] = Holds()
         self._mark(replica)
 
     def known(self, replica_id: ReplicaId) -> Replica:
@@ -62,9 +70,15 @@ class Places:
         del self.replicas[replica_id], self._holds_of[replica_id]
         self._changed.pop(replica_id, None)
         self._changed_at.pop(replica_id, None)
-        self._offered.pop(replica_id, None)
+        self._occupancies.remove(replica_id)
         self._must_retry = True  # who waited for its blocks there may go anywhere now
         return replica
+
+    def reported(self, replica_id: ReplicaId, used_blocks: int, running: int) -> None:
+        """A server says how many blocks calls are at work on there, and how many calls."""
+        replica = self.known(replica_id)
+        replica.reported(used_blocks, running)
+        self._mark(replica)
 
     def replica_of(self, call: Call) -> Replica | None:
         return None if call.replica_id is None else self.replicas.get(call.replica_id)
@@ -77,33 +91,59 @@ class Places:
         if call.program.has_place and home is not None:
             call.context = home.branch_of(call.program, call.chain)
             if call.context is not None:
-                call.context.held_until = None
-        self._join(call, self._policy.rank(call, now))
+                call.was_pinned = call.context.is_pinned
+                call.context.resume()
+        self._join(call, self._policy.rank(call, self._outlook, now))
 
-    def leave(self, call: Call) -> None:
-        """`call` does not want to go any more, or has gone and come back."""
+    def leave(self, call: Call, context: Chain | None = None) -> None:
+        """`call` does not want to go any more, or has gone and come back with `context`."""
         replica = self.replica_of(call)
-        if call.phase is CallPhase.SENT and replica is not None:
-            del replica.running[call.call_id]
+        if replica is not None and call.call_id in replica.running:
+            replica.end(call, context)
+            self._release_followers(call, replica)
             self._mark(replica)
-        if call.call_id in self._entering:
-            self._entering.remove(call.call_id)
+        if call in self.entering:
+            self.entering.remove(call)
             self._has_newcomers = True  # whom it kept back may go now
         home = self._home(call.program)
         if home is not None:
             home.returning.remove(call.call_id)
+            home.followers.remove(call.call_id)
+            self._unpin(call, home)
 
-    def hold(self, program: Program, context: PlacedContext, now: float) -> None:
+    def first_token(self, call: Call) -> None:
+        """The prompt of `call` is computed: those that were to find it there may go."""
+        replica = self.replica_of(call)
+        if replica is not None:
+            replica.followers.tells_first_tokens = True
+            self._release_followers(call, replica)
+            self._unpin(call, replica)
+
+    def learn(self, call: Call, cached_blocks: float) -> None:
+        """The answer to `call` says what of its prompt was cached."""
+        replica = self.replica_of(call)
+        if replica is not None:
+            replica.learn(call, cached_blocks)
+
+    def pause(self, context: PlacedContext, pause: Pause, now: float) -> None:
         """The call on `context` has ended: from now on it is kept only for so long."""
-        replica = self._home(program)
-        if replica is None or not context.is_counted:
+        context.pause = pause
+        pause.placed = context
+        replica = self._home(context.program)
+        if replica is not None and context.is_counted:
+            self._hold(context, pause, replica, now)
+            self._mark(replica)
+
+    def pause_changed(self, pause: Pause, now: float) -> None:
+        """What is known of a pause has changed: how long its context is kept is asked again."""
+        context = pause.placed
+        if context is None or context.pause is not pause or not context.is_counted:
             return
-        context.held_until = now + self._policy.hold_s(program, replica, now)
-        self._held += 1
-        entry = (context.held_until, self._held, program, context)
-        heapq.heappush(self._holds, entry)
-        heapq.heappush(self._holds_of[replica.replica_id], entry)
-        self._mark(replica)
+        replica = self._home(context.program)
+        if replica is not None:
+            self._hold(context, pause, replica, now)
+            if context.held_until is not None and context.held_until <= now:
+                self._mark(replica)
 
     def give_up_holds(self, program: Program) -> None:
         """Count the branches of `program` no more that no call is under way on."""
@@ -113,6 +153,7 @@ class Places:
             return
         for context in idle:
             replica.drop(program, context)
+        self._keeping.let_go(program, replica)
         if not program.has_place:
             self._send_outside(program, replica)
         self._mark(replica)
@@ -122,12 +163,15 @@ class Places:
         replica = self._home(program)
         if program.has_place and replica is not None:
             replica.unplace(program)
+            self._keeping.let_go(program, replica)
             self._mark(replica)
 
     def is_waiting(self, call: Call) -> bool:
         home = self._home(call.program)
-        is_returning = home is not None and call.call_id in home.returning
-        return is_returning != (call.call_id in self._entering)
+        waits = [call in self.entering]
+        if home is not None:
+            waits += [call.call_id in home.returning, call.call_id in home.followers]
+        return waits.count(True) == 1
 
     # -- filling -----------------------------------------------------------------------------
 
@@ -147,19 +191,26 @@ class Places:
             is_due = False
         return sent
 
+    def keep(self, now: float) -> list[SchedulerAction]:
+        """What is to be done to replicas' caches. To be done before calls come that evict there."""
+        while (due := self._absences.due(now)) is not None:
+            self._bring_back(*due, now)
+        return self._keeping.actions()
+
     def wake_at(self, now: float) -> float | None:
         """When something changes by itself; None if nothing does, or as was said before."""
-        head = self._entering.first()
+        head = self.entering.first()
         at = math.inf
+        if head is None:
+            returns_at = self._absences.next_at()
+            at = math.inf if returns_at is None else returns_at
         if head is not None:
             # Holds that are over need no waking: whoever needs the room finds them.
-            while self._holds and (self._holds[0][0] <= now or not _is_held(self._holds[0])):
-                heapq.heappop(self._holds)
-            if self._holds:
-                at = self._holds[0][0]
+            hold_end_at = self._holds.next_end_at(now)
+            at = math.inf if hold_end_at is None else hold_end_at
             home = self._home(head.program)
             if home is not None:
-                move_at = self._policy.move_at(head, home)
+                move_at = self._policy.move_at(head, home, self._outlook)
                 at = min(at, move_at) if move_at > now else at
         wake_at = at if now < at < math.inf else None
         is_news = wake_at is not None and wake_at != self._wake_at
@@ -170,6 +221,8 @@ class Places:
         """Raises `InvariantError` if a count is off."""
         for replica in self.replicas.values():
             contexts = sum(len(program.contexts) for program in replica.placed.values())
+            if contexts != replica.contexts:
+                raise InvariantError(f"{replica.replica_id!r} has lost count of its contexts")
             if contexts == 0 and replica.occupied_blocks:
                 raise InvariantError(f"{replica.replica_id!r} counts blocks that nobody needs")
             if replica.max_running is not None and len(replica.running) > replica.max_running:
@@ -182,10 +235,39 @@ class Places:
         """Calls of programs with a place that may go on, first ones first."""
         while replica.has_free_slot:
             call = replica.returning.first()
-            if call is None or not self._make_room_to_grow(replica, call):
+            if call is None:
+                return
+            leader = replica.followers.leader(call, replica.running.values())
+            if leader is not None:
+                rank = replica.returning.rank(call.call_id)
+                replica.returning.remove(call.call_id)
+                replica.followers.follow(call, rank, leader)
+                continue
+            target: Replica | None = replica
+            if not self._make_room_to_grow(replica, call, now):
+                target = self._elsewhere(call, replica, now)
+            if target is None:
                 return
             replica.returning.remove(call.call_id)
-            yield self._send(call, replica, now)
+            if target is not replica:
+                replica.unplace(call.program)
+                self._keeping.let_go(call.program, replica)
+                self._mark(replica)
+            yield self._send(call, target, now)
+
+    def _elsewhere(self, call: Call, home: Replica, now: float) -> Replica | None:
+        """Another replica with room for a program that cannot go on where it has its place.
+
+        Only for one that is whole in this call: the others of a fan-out share what they have.
+        """
+        is_whole = len(call.program.calls) == 1 and len(call.program.contexts) <= 1
+        if not is_whole or now < self._policy.move_at(call, home, self._outlook):
+            return None
+        found = self._occupancies.emptiest(home)
+        if found is None:
+            return None
+        short = self._policy.short_to_enter(found, call, found.needed_blocks(call.chain))
+        return found if short <= 0 else None
 
     def _enter(self, now: float, *, is_due: bool) -> Iterator[tuple[Call, Replica]]:
         """Calls of programs without a place that get one, first ones first."""
@@ -194,11 +276,11 @@ class Places:
             if found is None:
                 return
             call, replica = found
-            self._entering.remove(call.call_id)
+            self.entering.remove(call)
             yield self._send(call, replica, now)
 
     def _first_with_room(self, now: float, *, is_due: bool) -> tuple[Call, Replica] | None:
-        for call in self._entering.firsts(LOOKAHEAD):
+        for call in self.entering.firsts(LOOKAHEAD):
             for replica in self._candidates(call, now):
                 is_news = self._changed_at[replica.replica_id] > call.tried_at
                 is_worth_it = is_due or is_news
@@ -213,9 +295,9 @@ class Places:
         home = self._home(call.program)
         if home is not None:
             yield home
-            if now < self._policy.move_at(call, home):
+            if now < self._policy.move_at(call, home, self._outlook):
                 return
-        emptiest = self._emptiest(home)
+        emptiest = self._occupancies.emptiest(home)
         if emptiest is not None:
             yield emptiest
 
@@ -223,44 +305,71 @@ class Places:
         if not replica.has_free_slot:
             return False
         policy, chain = self._policy, call.chain
-        while not policy.has_room(replica, replica.needed_blocks(chain)):
-            if not self._end_hold(replica, now):
+        while (short := policy.short_to_enter(replica, call, replica.needed_blocks(chain))) > 0:
+            if not self._give_way(replica, short, now, until=now):
                 return False
         return True
 
-    def _make_room_to_grow(self, replica: Replica, call: Call) -> bool:
+    def _make_room_to_grow(self, replica: Replica, call: Call, now: float) -> bool:
         """A program with a place comes before all that are between calls, and before later ones."""
         policy, chain = self._policy, call.chain
-        while not policy.may_grow(replica, replica.needed_blocks(chain)):
-            if self._end_hold(replica, math.inf, call.program):
+        while (short := policy.short_to_grow(replica, call, replica.needed_blocks(chain))) > 0:
+            if self._give_way(replica, short, now, until=math.inf, besides=call.program):
                 continue
             if replica.running or not self._send_back_last(replica, call):
                 # What runs will end; and a call that is alone goes, whatever it needs.
                 return not replica.running
         return True
 
-    def _end_hold(self, replica: Replica, until: float, besides: Program | None = None) -> bool:
-        """Count one branch no more whose hold ends by `until`, the earliest first.
+    def _hold(self, context: PlacedContext, pause: Pause, replica: Replica, now: float) -> None:
+        until = self._policy.hold_until(context, pause, replica, self._outlook, now)
+        self._holds.add(context, until)
+        self._holds_of[replica.replica_id].add(context, until)
+        if self._policy.touches and not pause.is_last and until > now:
+            self._keeping.keep(context, replica)
 
-        Branches of `besides` are spared.
+    def _bring_back(self, pause: Pause, replica: Replica, now: float) -> None:
+        """Have a program's context computed again shortly before its tool returns, if there is room.
+
+        And if nobody waits: then nothing is taken from anybody.
+        """
+        if replica.replica_id not in self.replicas or self.entering.first() is not None:
+            return
+        program = pause.program
+        returning = Call("", program, pause.context, 0, now)
+        needed = replica.needed_blocks(pause.context)
+        if self._policy.short_to_enter(replica, returning, needed) > 0:
+            return
+        context = replica.place(program, pause.context)
+        self._keeping.prewarm(context, replica)
+        self.pause(context, pause, now)
+
+    def _give_way(
+        self,
+        replica: Replica,
+        blocks: float,
+        now: float,
+        *,
+        until: float,
+        besides: Program | None = None,
+    ) -> bool:
+        """Have the branch whose hold ends first, if by `until`, make room of `blocks` blocks.
+
+        It is counted without so many at its end: engines evict the end of a context first. What
+        is left of it still keeps its program's place. False if there is no such branch.
         """
         holds = self._holds_of[replica.replica_id]
-        spared: _Holds = []
-        found: tuple[float, int, Program, PlacedContext] | None = None
-        while holds and holds[0][0] <= until and found is None:
-            hold = heapq.heappop(holds)
-            if _is_held(hold) and hold[2] is besides:
-                spared.append(hold)
-            elif _is_held(hold):
-                found = hold
-        for hold in spared:
-            heapq.heappush(holds, hold)
-        if found is None:
+        context = holds.pop(until, besides)
+        if context is None:
             return False
-        _, _, program, context = found
-        replica.drop(program, context)
-        if not program.has_place:
-            self._send_outside(program, replica)
+        pause, placed_blocks = context.pause, context.placed_blocks
+        if replica.trim(context, blocks):
+            holds.add(context, context.held_until or 0.0)
+        elif not context.program.has_place:
+            self._send_outside(context.program, replica)
+            if pause is not None and self._policy.touches:
+                self._absences.add(pause, replica, placed_blocks, now)
+        self._keeping.let_go(context.program, replica)
         self._mark(replica)
         return True
 
@@ -280,7 +389,7 @@ class Places:
             return False
         last = max(others, key=lambda c: (replica.returning.rank(c.call_id), c.program.sequence))
         replica.unplace(last.program)
-        self._offer(replica)
+        self._occupancies.offer(replica)
         self._send_outside(last.program, replica)
         return True
 
@@ -292,30 +401,40 @@ class Places:
                 replica.returning.remove(call.call_id)
                 self._join(call, rank)
 
+    def _unpin(self, call: Call, replica: Replica) -> None:
+        """What `call` went on from need not be held any more: the call itself refers to it, or did."""
+        if call.was_pinned:
+            call.was_pinned = False
+            self._keeping.let_go(call.program, replica)
+
+    def _release_followers(self, leader: Call, replica: Replica) -> None:
+        for call, rank in replica.followers.release(leader.call_id):
+            self._join(call, rank)
+
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
-        call.context = replica.place(call.program, call.chain)
-        replica.running[call.call_id] = call
-        call.phase, call.replica_id, call.sent_at = CallPhase.SENT, replica.replica_id, now
-        self._offer(replica)
+        self._outlook.call_leaves(call, now)
+        replica.send(call, now)
+        self._occupancies.offer(replica)
+        self._keeping.watch(replica)
         self._bring_in(call.program, replica)
         return call, replica
 
     def _bring_in(self, program: Program, replica: Replica) -> None:
         """A program with a place has all its calls wait there."""
         for call in program.calls.values():
-            if call.call_id in self._entering:
-                rank = self._entering.rank(call.call_id)
-                self._entering.remove(call.call_id)
+            if call in self.entering:
+                rank = self.entering.rank(call)
+                self.entering.remove(call)
                 replica.returning.add(call, rank)
                 self._mark(replica)
 
-    def _join(self, call: Call, rank: float) -> None:
+    def _join(self, call: Call, rank: Rank) -> None:
         replica = self._home(call.program)
         if call.program.has_place and replica is not None:
             replica.returning.add(call, rank)
             self._mark(replica)
         else:
-            self._entering.add(call, rank)
+            self.entering.add(call, rank)
             self._has_newcomers = True
 
     def _home(self, program: Program) -> Replica | None:
@@ -323,40 +442,7 @@ class Places:
 
     def _mark(self, replica: Replica) -> None:
         self._changed[replica.replica_id] = None
+        self._keeping.watch(replica)
         self._changes += 1
         self._changed_at[replica.replica_id] = self._changes
-        self._offer(replica)
-
-    def _offer(self, replica: Replica) -> None:
-        """Have `replica` found by how full it is; to be called whenever that has changed."""
-        replica_id = replica.replica_id
-        if not replica.has_free_slot:
-            self._offered.pop(replica_id, None)
-            return
-        occupancy = replica.occupied_blocks / max(replica.kv_blocks, 1)
-        if self._offered.get(replica_id) != occupancy:
-            self._offered[replica_id] = occupancy
-            heapq.heappush(self._by_occupancy, (occupancy, replica_id))
-
-    def _emptiest(self, besides: Replica | None) -> Replica | None:
-        """The least occupied replica with a free slot, of all but one."""
-        heap = self._by_occupancy
-        aside: tuple[float, ReplicaId] | None = None
-        while heap:
-            occupancy, replica_id = heap[0]
-            if self._offered.get(replica_id) != occupancy:
-                heapq.heappop(heap)  # it has changed since
-            elif besides is not None and replica_id == besides.replica_id:
-                aside = heapq.heappop(heap)
-            else:
-                break
-        found = self.replicas[heap[0][1]] if heap else None
-        if aside is not None:
-            heapq.heappush(heap, aside)
-        return found
-
-
-def _is_held(hold: tuple[float, int, Program, PlacedContext]) -> bool:
-    """Whether a hold still stands: no call has come for its branch, and it is still counted."""
-    until, _, _, context = hold
-    return context.is_counted and context.held_until == until
+        self._occupancies.offer(replica)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext
 from agentrt.scheduler.waiting import Rank
 
 
@@ -25,7 +26,12 @@ class Policy(Protocol):
         """How long a call that finds no room lets later ones go first. Then nothing overtakes it."""
         ...
 
-    def rank(self, call: Call, now: float) -> Rank:
+    @property
+    def touches(self) -> bool:
+        """Whether held contexts are used again when the replica's LRU order comes to evict them."""
+        ...
+
+    def rank(self, call: Call, outlook: Outlook, now: float) -> Rank:
         """Where `call` stands among those that wait: lower goes first.
 
         Asked once, when the call begins to wait. A rank is a point in time: that since when the call
@@ -34,21 +40,28 @@ class Policy(Protocol):
         """
         ...
 
-    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
-        """Whether a program may take a place on `replica` that takes `needed_blocks` more."""
-        ...
+    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        """By how many blocks `replica` is too full for the program of `call` to take a place there.
 
-    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
-        """Whether a program with a place may go on with a call that takes `needed_blocks` more."""
-        ...
-
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        """How long a program between calls keeps its place while others wait for one.
-
-        Asked when its last call under way has ended. While nobody waits, places are kept.
+        `needed_blocks` of its prompt are not there for others anyway. 0 or less: it may enter;
+        infinite: making room does not help, or it is not blocks that count.
         """
         ...
 
-    def move_at(self, call: Call, home: Replica) -> float:
+    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        """The same for a program with a place that is to go on with `call`."""
+        ...
+
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        """Until when a branch that no call is under way on keeps its place while others wait for one.
+
+        Asked when its call has ended, and again whenever what is known of its pause changes. While
+        nobody waits, places are kept.
+        """
+        ...
+
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
         """From when on `call`, which waits for room on `home`, may go to another replica instead."""
         ...

@@ -12,10 +12,11 @@ evict is always at the end of a leaf, and every block without references can be 
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 from agentrt.errors import InvariantError
 from agentrt.ir.prefix import Chain, block_count
-from agentrt.scheduler.radix_node import Match, Node, Place, Reference
+from agentrt.scheduler.radix_node import Claim, Match, Node, Place, Reference
 
 __all__ = ["Match", "RadixCache", "Reference"]
 
@@ -27,7 +28,11 @@ class RadixCache:
     two chains were last used at the same time and what is evicted is a function of the calls made.
     """
 
-    def __init__(self, capacity_blocks: int) -> None:
+    def __init__(
+        self, capacity_blocks: int, *, on_spared: Callable[[Claim], None] | None = None
+    ) -> None:
+        """`on_spared`: told of each claim whose blocks were used once more instead of evicted."""
+        self._on_spared = on_spared
         if capacity_blocks < 0:
             raise ValueError(f"a cache of {capacity_blocks} blocks")
         self.capacity_blocks = capacity_blocks
@@ -110,8 +115,11 @@ class RadixCache:
     def evict(self, blocks: int) -> int:
         """Evict `blocks` blocks, or all that nobody references if those are fewer; how many."""
         left = blocks = max(0, min(blocks, self.evictable_blocks))
+        spared: set[int] = set()
         while left > 0:
             node = self._oldest_leaf()
+            if self._is_spared(node, spared):
+                continue
             taken = min(left, node.count)
             left -= taken
             if taken == node.count:
@@ -121,6 +129,16 @@ class RadixCache:
                 self.used_blocks -= taken
                 self._offer(node)
         return blocks
+
+    def claim(self, chain: Chain, owner: object) -> Claim:
+        """Ask for the cached end of the chain to be spared when it comes to be evicted.
+
+        A claim stands until its `owner` is set to None or another one is made of the same blocks.
+        Where all that could be evicted is claimed, claims do not help.
+        """
+        node = self._ending(self._find(chain))
+        node.claim = Claim(owner)
+        return node.claim
 
     def forget(self, chain: Chain) -> int:
         """Drop the cached end of the chain, as far up as it is this chain's alone and unreferenced.
@@ -156,6 +174,17 @@ class RadixCache:
             self._split(node, kept)
         self._drop(node)
         return before - self.used_blocks
+
+    def _is_spared(self, node: Node, spared: set[int]) -> bool:
+        """Use a claimed leaf once more, unless it was spared already while room is made."""
+        claim = node.claim
+        if claim is None or claim.owner is None or node.order in spared:
+            return False
+        spared.add(node.order)
+        self._offer(self._use(node))
+        if self._on_spared is not None:
+            self._on_spared(claim)
+        return True
 
     def _find(self, chain: Chain) -> Place:
         node, inside, matched = self._root, 0, 0

@@ -15,10 +15,12 @@ class Node:
         references: References that end here or below.
         last_use: The latest use that went through all of its blocks.
         is_offered: Whether the heap of leaves to evict has an entry for it.
+        claim: Who wants to be asked before it is evicted.
     """
 
     __slots__ = (
         "children",
+        "claim",
         "count",
         "first",
         "is_offered",
@@ -37,6 +39,7 @@ class Node:
         self.references = 0
         self.last_use = 0
         self.is_offered = False
+        self.claim: Claim | None = None
 
     def above(self) -> Node:
         """The parent of a node that is not the root."""
@@ -62,6 +65,15 @@ class Reference:
         self._node: Node | None = node
         self.blocks = blocks
 
+    @property
+    def exclusive_blocks(self) -> int:
+        """Those of its blocks that no other reference keeps."""
+        node, blocks = self._node, 0
+        while node is not None and node.parent is not None and node.references == 1:
+            blocks += node.count
+            node = node.parent
+        return blocks
+
     def take(self) -> Node:
         """The node it ends at, once."""
         node = self._node
@@ -69,6 +81,19 @@ class Reference:
             raise InvariantError("a reference to cached blocks was released twice")
         self._node = None
         return node
+
+
+class Claim:
+    """Somebody's wish that cached blocks are used once more rather than evicted.
+
+    Attributes:
+        owner: Whose it is; None once it was given up.
+    """
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: object) -> None:
+        self.owner: object | None = owner
 
 
 class Match(NamedTuple):

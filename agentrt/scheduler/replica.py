@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from agentrt.ir.prefix import Chain, block_count, shared_blocks
+import math
+
+from agentrt.ir.prefix import Chain, block_count, first_blocks, shared_blocks
 from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
+from agentrt.scheduler.followers import Followers
 from agentrt.scheduler.radix import RadixCache
-from agentrt.scheduler.state import Call, PlacedContext, Program
+from agentrt.scheduler.shadow import Shadow
+from agentrt.scheduler.state import Call, CallPhase, PlacedContext, Program
 from agentrt.scheduler.waiting import WaitingCalls
 
 _UNBOUNDED = 1 << 62
 _GROWTHS_REMEMBERED = 64
+_NOTABLE_BLOCKS = 16  # what of a prompt is expected to be cached, to be learned from
+_NOTABLE_LOSS = 0.25
+_SHRINK, _GROW, _LEAST_SHARE = 0.95, 0.002, 0.1
 
 
 class Replica:
@@ -19,6 +26,12 @@ class Replica:
         running: Calls that were sent and have not ended.
         placed: Programs that have a place: their contexts are counted in `occupied_blocks`.
         returning: Calls of programs with a place that wait for room to grow.
+        contexts: How many branches `placed` programs have in all.
+        shadow: What its cache holds; None: not known, or no concern of ours.
+        followers: Calls that wait for another one here to compute what they share with it.
+        share: The part of the cache that calls find their blocks in: all of it, unless answers say
+            that blocks were lost which should have been there, to traffic that is not ours, say.
+        foreign_blocks: Blocks that calls of others are at work on, as the server reports.
         growth_blocks: By how much a branch grows at a time, on average lately: once when its call
             is sent, with what tools have said, and once with its answer.
     """
@@ -39,6 +52,11 @@ class Replica:
         self.placed: dict[ProgramId, Program] = {}
         self.returning = WaitingCalls()
         self.growth_blocks = 0.0
+        self.contexts = 0
+        self.followers = Followers()
+        self.share = 1.0
+        self.foreign_blocks = 0.0
+        self.shadow = None if kv_blocks is None else Shadow(kv_blocks)
         # The contexts of programs with a place, shared prefixes once. Its capacity never binds.
         self._contexts = RadixCache(_UNBOUNDED)
 
@@ -48,8 +66,18 @@ class Replica:
         return self._contexts.used_blocks
 
     @property
+    def capacity_blocks(self) -> float:
+        """Blocks that there are for our programs, as far as is known."""
+        return max(0.0, self.kv_blocks * self.share - self.foreign_blocks)
+
+    @property
     def has_free_slot(self) -> bool:
         return self.max_running is None or len(self.running) < self.max_running
+
+    @property
+    def has_idle_contexts(self) -> bool:
+        """Whether there are branches with a place that no call is under way or waits on."""
+        return self.contexts > len(self.running) + len(self.returning) + len(self.followers)
 
     def needed_blocks(self, chain: Chain) -> int:
         """Blocks of `chain` that no program with a place has already."""
@@ -61,17 +89,62 @@ class Replica:
         What was counted of the branch that `chain` goes on with is counted as part of it.
         """
         self._contexts.insert(chain)
-        context = PlacedContext(chain, self._contexts.acquire(chain))
+        context = PlacedContext(program, chain, self._contexts.acquire(chain))
         earlier = self.branch_of(program, chain)
         if earlier is not None:
-            grown = block_count(chain) - block_count(earlier.chain)
+            grown = context.reference.blocks - earlier.placed_blocks
             self.growth_blocks += (grown - self.growth_blocks) / _GROWTHS_REMEMBERED
             self._give_up(program, earlier)
+        context.placed_blocks = context.reference.blocks
+        context.own_blocks = context.reference.exclusive_blocks
         program.contexts.append(context)
+        self.contexts += 1
         self.placed[program.program_id] = program
         program.replica_id = self.replica_id
         program.has_place = True
         return context
+
+    def send(self, call: Call, now: float) -> None:
+        """`call` is at work here from now on, and its program has a place."""
+        call.context = self.place(call.program, call.chain)
+        self.running[call.call_id] = call
+        call.phase, call.replica_id, call.sent_at = CallPhase.SENT, self.replica_id, now
+        if self.shadow is not None:
+            call.cached_blocks = self.shadow.cached_blocks(call.chain)
+            call.shadow_reference = self.shadow.send(call.chain)
+            self.followers.sent(call, call.cached_blocks)
+
+    def end(self, call: Call, context: Chain | None) -> None:
+        """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
+        del self.running[call.call_id]
+        if context is not None:
+            call.context = self.place(call.program, context)
+        if self.shadow is not None and call.shadow_reference is not None:
+            self.shadow.end(call.shadow_reference, context)
+
+    def learn(self, call: Call, cached_blocks: float) -> None:
+        """The answer to `call` says how many blocks of its prompt were found in the cache.
+
+        Fewer than there should have been: the cache is smaller for us than it is said to be. The
+        share falls by a twentieth with each such answer, and rises slowly with the others.
+        """
+        if self.shadow is None or call.cached_blocks < _NOTABLE_BLOCKS:
+            return
+        loss = 1.0 - cached_blocks / call.cached_blocks
+        share = self.share * _SHRINK if loss > _NOTABLE_LOSS else self.share + _GROW
+        share = min(max(share, _LEAST_SHARE), 1.0)
+        if share != self.share:
+            self.share = share
+            self.shadow.resize(self.capacity_blocks)
+
+    def reported(self, used_blocks: int, running: int) -> None:
+        """The server says how many blocks calls are at work on there, and how many calls."""
+        if self.shadow is None:
+            return
+        is_shared = running > len(self.running)
+        others = max(0, used_blocks - self.shadow.in_use_blocks) if is_shared else 0
+        self.foreign_blocks = min(float(others), float(self.kv_blocks))
+        self.shadow.resize(self.capacity_blocks)
 
     def branch_of(self, program: Program, chain: Chain) -> PlacedContext | None:
         """The longest branch that `chain` goes on with, if there is one."""
@@ -90,6 +163,27 @@ class Replica:
             program.has_place = False
             self.placed.pop(program.program_id, None)
 
+    def trim(self, context: PlacedContext, blocks: float) -> bool:
+        """Count `blocks` blocks less at the end of a branch; False if it is given up.
+
+        So it is when less than half would be left of what it alone needs: its program may then be
+        better off elsewhere. Blocks that others need as well are counted as long as they do.
+        """
+        kept = context.reference.blocks - blocks
+        exclusive = context.reference.exclusive_blocks
+        if exclusive - blocks < context.own_blocks / 2 or kept < 1:
+            self.drop(context.program, context)
+            return False
+        chain = first_blocks(context.chain, math.floor(kept))
+        reference = self._contexts.acquire(chain)
+        self._contexts.release(context.reference)
+        self._contexts.evict(self._contexts.evictable_blocks)
+        context.chain, context.reference = chain, reference
+        if context.claim is not None and self.shadow is not None:
+            context.claim.owner = None
+            context.claim = self.shadow.hold(context)
+        return True
+
     def unplace(self, program: Program) -> None:
         """Take the place back; what it alone needed is free."""
         for context in list(program.contexts):
@@ -97,6 +191,8 @@ class Replica:
 
     def _give_up(self, program: Program, context: PlacedContext) -> None:
         program.contexts.remove(context)
+        self.contexts -= 1
         context.is_counted = False
+        context.resume()
         self._contexts.release(context.reference)
         self._contexts.evict(self._contexts.evictable_blocks)

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 
+from agentrt.estimates.durations import ToolUse
 from agentrt.ir.prefix import Chain
-from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
+from agentrt.scheduler.events import (
+    CallCancelled,
+    CallFailed,
+    CallFinished,
+    CallId,
+    CallProgress,
+    CallStarted,
+    FirstToken,
+    ProgramId,
+    ReplicaId,
+    SchedulerEvent,
+)
 from agentrt.scheduler.radix import Reference
+from agentrt.scheduler.radix_node import Claim
 
 
 class ProgramPhase(Enum):
@@ -19,10 +34,57 @@ class ProgramPhase(Enum):
 
 
 class CallPhase(Enum):
-    """Where a call is."""
+    """Where a call is. From ready to sent is the scheduler's own doing; events do the rest."""
 
     READY = "ready"
     SENT = "sent"
+    COMPUTING = "computing"  # the engine has begun with its prompt
+    ANSWERING = "answering"  # it has its first token
+    ENDED = "ended"
+
+
+CALL_TRANSITIONS: Mapping[tuple[CallPhase, type[SchedulerEvent]], CallPhase] = MappingProxyType(
+    {
+        (CallPhase.READY, CallCancelled): CallPhase.ENDED,
+        (CallPhase.SENT, CallStarted): CallPhase.COMPUTING,
+        (CallPhase.SENT, FirstToken): CallPhase.ANSWERING,
+        (CallPhase.COMPUTING, FirstToken): CallPhase.ANSWERING,
+        (CallPhase.ANSWERING, CallProgress): CallPhase.ANSWERING,
+        **{
+            (phase, end): CallPhase.ENDED
+            for phase in (CallPhase.SENT, CallPhase.COMPUTING, CallPhase.ANSWERING)
+            for end in (CallFinished, CallFailed, CallCancelled)
+        },
+    }
+)
+"""What events do to calls. A pair that is not in it cannot happen: `InvariantError`."""
+
+
+@dataclass(slots=True, eq=False)
+class Pause:
+    """What a program does from the end of a call to the call that goes on from it.
+
+    Attributes:
+        turn: Calls of the program that had ended then, this one included.
+        is_last: As far as is known, no call will go on from it.
+        changed_at: When what is known of the wait last changed: the call ended, a tool started, or
+            one returned.
+        pending: Tools at work, by their call's id: what and since when.
+        returned: Tools that have returned: what, and how long after the call's end.
+        placed: What its program's place counts for it, or did.
+        is_over: A call has gone on from it.
+    """
+
+    program: Program
+    context: Chain
+    ended_at: float
+    turn: int
+    is_last: bool
+    changed_at: float
+    pending: dict[str, tuple[ToolUse, float]] = field(default_factory=dict)
+    returned: list[tuple[ToolUse, float]] = field(default_factory=list)
+    placed: PlacedContext | None = None
+    is_over: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -30,15 +92,31 @@ class PlacedContext:
     """The blocks of one branch of a program with a place, and what keeps them counted.
 
     Attributes:
-        held_until: Since its call has ended: until when it is kept though others wait; None while
-            a call is under way on it.
+        pause: Since its call has ended: what is known of the wait; None while a call is under way.
+        held_until: During a pause: until when it is kept though others wait.
         is_counted: It has not been given up, and no longer one has taken its place.
+        placed_blocks: How many blocks it had when it was placed; own_blocks: that only it needed.
+        claim: During a pause: the wish that its blocks stay in the replica's cache.
+        is_pinned: During a pause: the replica was asked to hold them.
     """
 
+    program: Program
     chain: Chain
     reference: Reference
+    pause: Pause | None = None
     held_until: float | None = None
     is_counted: bool = True
+    placed_blocks: int = 0
+    own_blocks: int = 0
+    claim: Claim | None = None
+    is_pinned: bool = False
+
+    def resume(self) -> None:
+        """A call has come for it, or it was given up: the pause does not concern it any more."""
+        self.held_until = self.pause = None
+        self.is_pinned = False
+        if self.claim is not None:
+            self.claim.owner = None
 
 
 class Call:
@@ -46,20 +124,30 @@ class Call:
 
     Attributes:
         context: What its program's place counts for it: the branch it goes on with, then its own.
+        pause: The one it goes on from, as far as is known.
+        cached_blocks: How many blocks of its prompt should have been cached when it was sent.
+        was_pinned: The branch it goes on with is held, and need not be once its prompt is computed.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
     __slots__ = (
+        "cached_blocks",
         "call_id",
         "chain",
         "context",
+        "first_token_at",
+        "is_last",
+        "pause",
         "phase",
         "program",
         "prompt_tokens",
         "ready_at",
         "replica_id",
         "sent_at",
+        "shadow_reference",
+        "started_at",
         "tried_at",
+        "was_pinned",
     )
 
     def __init__(
@@ -69,17 +157,35 @@ class Call:
         chain: Chain,
         prompt_tokens: int,
         ready_at: float,
+        *,
+        is_last: bool = False,
     ) -> None:
         self.call_id = call_id
         self.program = program
         self.chain = chain
         self.prompt_tokens = prompt_tokens
+        self.is_last = is_last
         self.context: PlacedContext | None = None
+        self.pause: Pause | None = None
         self.ready_at = ready_at
-        self.sent_at: float | None = None
-        self.replica_id: ReplicaId | None = None
         self.phase = CallPhase.READY
         self.tried_at = -1
+        self.was_pinned = False
+        self.unsend()
+
+    def unsend(self) -> None:
+        """It is as if it had never been sent."""
+        self.replica_id: ReplicaId | None = None
+        self.sent_at: float | None = None
+        self.started_at: float | None = None
+        self.first_token_at: float | None = None
+        self.shadow_reference: Reference | None = None
+        self.cached_blocks = 0
+        self.phase = CallPhase.READY
+
+    @property
+    def is_sent(self) -> bool:
+        return self.phase is not CallPhase.READY
 
 
 class Program:
@@ -88,13 +194,17 @@ class Program:
     Attributes:
         sequence: Its rank of arrival; ties of every order are broken by it.
         calls: Those that have not ended.
-        tools: At work now, by their call's id: (tool, argument class, since when).
+        pauses: By the id of the call that ended: those that no call has gone on from yet. Of many,
+            the latest.
+        tools: At work now, by their call's id, and whose pause they belong to.
+        last_tool: The tool that started last; empty before any did.
         replica_id: Where its place is, or was last; None: it never had one.
         contexts: While it has a place: the blocks of its branches.
         has_place: Its contexts are counted in its replica's occupancy, each for as long as a call
             is under way on it, and over tool calls for as long as it is held.
         attained_s: Engine time its calls have had, in seconds (Autellix's attained service).
         turns: Calls that have ended.
+        has_ended: It has finished or was cancelled.
     """
 
     __slots__ = (
@@ -103,7 +213,10 @@ class Program:
         "calls",
         "contexts",
         "deadline_at",
+        "has_ended",
         "has_place",
+        "last_tool",
+        "pauses",
         "program_id",
         "replica_id",
         "sequence",
@@ -130,16 +243,18 @@ class Program:
         self.tenant = tenant
         self.deadline_at = deadline_at
         self.calls: dict[CallId, Call] = {}
-        self.tools: dict[str, tuple[str, str, float]] = {}
+        self.pauses: dict[CallId, Pause] = {}
+        self.tools: dict[str, Pause | None] = {}
+        self.last_tool = ""
         self.replica_id: ReplicaId | None = None
         self.contexts: list[PlacedContext] = []
         self.has_place = False
+        self.has_ended = False
         self.attained_s = 0.0
         self.turns = 0
 
     @property
     def phase(self) -> ProgramPhase:
-        phases = {call.phase for call in self.calls.values()}
-        if CallPhase.SENT in phases:
+        if any(call.is_sent for call in self.calls.values()):
             return ProgramPhase.REASONING
-        return ProgramPhase.QUEUED if CallPhase.READY in phases else ProgramPhase.ACTING
+        return ProgramPhase.QUEUED if self.calls else ProgramPhase.ACTING

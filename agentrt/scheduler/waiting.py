@@ -18,27 +18,27 @@ class WaitingCalls:
 
     def __init__(self) -> None:
         self._heap: list[tuple[Rank, int, int, Call]] = []
-        self._ranks: dict[CallId, Rank] = {}
+        self._entries: dict[CallId, tuple[Rank, int]] = {}
         self._joined = 0
 
     def __len__(self) -> int:
-        return len(self._ranks)
+        return len(self._entries)
 
     def __contains__(self, call_id: CallId) -> bool:
-        return call_id in self._ranks
+        return call_id in self._entries
 
     def rank(self, call_id: CallId) -> Rank:
         """Raises `KeyError` for a call that does not wait here."""
-        return self._ranks[call_id]
+        return self._entries[call_id][0]
 
     def add(self, call: Call, rank: Rank) -> None:
         self._joined += 1
-        self._ranks[call.call_id] = rank
+        self._entries[call.call_id] = rank, self._joined
         heapq.heappush(self._heap, (rank, call.program.sequence, self._joined, call))
 
     def remove(self, call_id: CallId) -> None:
         """Does nothing for a call that does not wait here."""
-        self._ranks.pop(call_id, None)
+        self._entries.pop(call_id, None)
 
     def first(self) -> Call | None:
         """The call that should go first; it stays."""
@@ -60,6 +60,11 @@ class WaitingCalls:
                 heapq.heappush(self._heap, entry)
 
     def _drop_removed(self) -> None:
-        # A call that was removed and joined again has a newer rank than its old entry.
-        while self._heap and self._ranks.get(self._heap[0][3].call_id) != self._heap[0][0]:
+        while self._heap and not self._is_there(self._heap[0]):
             heapq.heappop(self._heap)
+
+    def _is_there(self, entry: tuple[Rank, int, int, Call]) -> bool:
+        """A call that was removed and joined again has an entry of its own."""
+        _, _, joined, call = entry
+        known = self._entries.get(call.call_id)
+        return known is not None and known[1] == joined

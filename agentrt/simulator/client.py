@@ -22,6 +22,7 @@ from agentrt.scheduler.events import (
     ToolFinished,
     ToolStarted,
 )
+from agentrt.simulator.continuations import last_calls
 from agentrt.simulator.replay import CallRecord, ProgramRecord
 
 
@@ -78,6 +79,7 @@ class Client:
         self._later = later
         self._waits = [_waits(trace) for trace in workload.programs]
         self._readers = [_readers(trace) for trace in workload.programs]
+        self._last_calls = [last_calls(trace) for trace in workload.programs]
         self._left = [len(trace.steps) for trace in workload.programs]
         self._uninvited = _uninvited(workload.programs)
         self._at_once = programs_at_once
@@ -122,6 +124,11 @@ class Client:
         if not isinstance(step, CallStep):
             raise InvariantError(f"{call_id!r} is no call")
         return step
+
+    def is_last(self, call_id: CallId) -> bool:
+        """Whether the program goes on from the call, as its answer says."""
+        record = self.calls[call_id]
+        return record.step in self._last_calls[record.program]
 
     def answered(self, call_id: CallId, now: float) -> None:
         """A call has its answer."""
@@ -195,7 +202,13 @@ class Client:
         name = f"{program}.{step}"
         match made:
             case ToolStep():
-                started = ToolStarted(self._id(program), name, made.tool, made.argument_class)
+                started = ToolStarted(
+                    self._id(program),
+                    name,
+                    made.tool,
+                    made.argument_class,
+                    self._caller(program, made),
+                )
                 self._tell(started, now)
                 self._later(now + made.duration_s, ToolDone(program, step))
             case CallStep():
@@ -203,6 +216,12 @@ class Client:
                 self._ready(name, made, now)
             case _:
                 assert_never(made)
+
+    def _caller(self, program: int, tool: ToolStep) -> CallId | None:
+        """The call that asked for the tool."""
+        steps = self._traces[program].steps
+        calls = [step for step in tool.after if isinstance(steps[step], CallStep)]
+        return f"{program}.{max(calls)}" if calls else None
 
     def _ready(self, call_id: CallId, made: CallStep, now: float) -> None:
         ready = CallReady(

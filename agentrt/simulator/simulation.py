@@ -61,9 +61,9 @@ _Due: TypeAlias = ClientDue | _Timer | _EngineWake
 _ENGINE_RANK, _CLIENT_RANK, _TIMER_RANK = 0, 1, 2
 
 
-def scheduler_of(policy: Policy, workload: Workload) -> Scheduler:  # noqa: ARG001  its blocks' size
+def scheduler_of(policy: Policy, workload: Workload) -> Scheduler:
     """The scheduler that runs for real, as it is when it knows nothing yet of such programs."""
-    return Scheduler(policy)
+    return Scheduler(policy, block_tokens=workload.block_tokens)
 
 
 def simulate(
@@ -173,7 +173,8 @@ class _Run:
             case told.Finished(call_id, at, usage, context):
                 record.finished_s = at
                 record.cached_tokens = usage.cached_tokens
-                self._tell(CallFinished(call_id, usage, context), at)
+                is_last = self._client.is_last(call_id)
+                self._tell(CallFinished(call_id, usage, context, is_last), at)
                 self._client.answered(call_id, at)
             case told.Refused(call_id, at, _):
                 self._client.give_up(call_id, at)

@@ -1,10 +1,11 @@
-"""The rivals' policies, in simulation, on one made workload.
+"""The rivals' policies, in simulation, on made workloads.
 
-    python -m tests.benchmarks.rivals [--programs N] [--seeds 0 1 2] [--oversubscription X]
+    python -m tests.benchmarks.rivals [--kinds swe ...] [--programs N] [--seeds 0 1 2]
+                                      [--oversubscription X]
 
-What a policy learns it has learned from a workload made with another seed (under itself where it
-matters); caps are the best of a sweep on the very workload, which is more than anybody knows. Prints
-the two tables of docs/rivals.md and, last, one JSON object.
+What a policy learns it has learned from a workload made with another seed, under itself; caps are the
+best of a sweep on the very workload, which is more than anybody knows. Prints the tables of
+docs/rivals.md, each with its figures as JSON.
 """
 
 from __future__ import annotations
@@ -17,27 +18,29 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from agentrt.estimates.book import Estimates
-from agentrt.estimates.durations import ToolUse
 from agentrt.estimates.prefill import PrefillCost
-from agentrt.ir.workload import ProgramTrace, ToolStep, Workload
+from agentrt.ir.workload import Workload
+from agentrt.scheduler.core import Scheduler
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policies.continuum import Continuum, ContinuumHistory
 from agentrt.scheduler.policies.deadline_slack import DeadlineSlack
 from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policies.gittins import Gittins
-from agentrt.scheduler.policies.infercept import ForwardCost, InferCept
+from agentrt.scheduler.policies.infercept import InferCept
+from agentrt.scheduler.policies.kvflow import KVFlow, StepsSeen
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.plas import Plas
-from agentrt.scheduler.policies.saga import Saga
+from agentrt.scheduler.policies.saga import Saga, SagaHistory
 from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.scheduler.policy import Policy
 from agentrt.simulator.engine_presets import PRESETS
-from agentrt.simulator.replay import CallRecord, Replay, call_step
+from agentrt.simulator.fleet import FleetSettings
+from agentrt.simulator.replay import Replay
 from agentrt.simulator.report import Report, report
-from agentrt.simulator.simulation import simulate
+from agentrt.simulator.simulation import simulate_with
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.presets import preset
 from agentrt.simulator.workloads.pressure import programs_at_once
@@ -46,138 +49,93 @@ MODEL = PRESETS["llama-3-8b-a100"]
 KV_BLOCKS = 6_000
 CAPS = range(2, 17)
 OTHER_SEED = 1_000
-ROUNDS = 2  # of Continuum under what it learned: its delays depend on what it keeps
+OBSERVERS = (ContinuumHistory, SagaHistory, StepsSeen)
 NO_BOUND_S = 1e6
 DEADLINES = (2.0, 6.0)  # times what a program takes alone
 
 
 @dataclass(frozen=True)
 class Load:
-    """A workload, so many programs of it at once."""
+    """A workload, so many programs of it at once, and the engine that it is for.
+
+    Attributes:
+        held_blocks: How many blocks the engine pins when it is asked to.
+    """
 
     workload: Workload
     at_once: int
+    held_blocks: int = 0
 
-    def replay(self, policy: Policy) -> Replay:
-        return simulate(
-            self.workload,
+    def replay(self, policy: Policy, learned: Outlook | None = None) -> tuple[Replay, Outlook]:
+        """Under `policy`, which goes on learning from where `learned` is."""
+        cost = PrefillCost(MODEL.step_s, MODEL.prefill_token_s, MODEL.prefill_pair_s)
+        scheduler = Scheduler(
             policy,
-            model=MODEL,
-            kv_blocks=KV_BLOCKS,
-            programs_at_once=self.at_once,
+            estimates=learned.estimates if learned else Estimates(prefill_prior=cost),
+            block_tokens=self.workload.block_tokens,
         )
+        if learned is not None:
+            for kind in OBSERVERS:
+                scheduler.outlook.watch_with(learned.observer(kind))
+        fleet = FleetSettings(
+            model=MODEL, kv_blocks=KV_BLOCKS, replicas=1, held_blocks=self.held_blocks
+        )
+        replay = simulate_with(scheduler, self.workload, fleet, programs_at_once=self.at_once)
+        return replay, scheduler.outlook
 
 
-def make_load(programs: int, seed: int, oversubscription: float) -> Load:
-    workload = generate(preset("swe", programs=programs), seed=seed)
+def make_load(kind: str, programs: int, seed: int, oversubscription: float) -> Load:
+    workload = generate(preset(kind, programs=programs), seed=seed)
     at_once = programs_at_once(
         workload, capacity_blocks=KV_BLOCKS, oversubscription=oversubscription
     )
     return Load(workload, at_once)
 
 
-def learned_estimates(workload: Workload) -> Estimates:
-    estimates = Estimates()
-    for trace in workload.programs:
-        _learn_program(estimates, trace)
-    return estimates
+@dataclass(frozen=True)
+class Run:
+    """What a policy came to, and which it was."""
+
+    policy: str
+    report: Report
 
 
-def _learn_program(estimates: Estimates, trace: ProgramTrace) -> None:
-    ends: dict[int, float] = {}
-    uses: list[tuple[ToolUse, float]] = []
-    turn = 0
-    for at, step in enumerate(trace.steps):
-        begins = max((ends.get(before, 0.0) for before in step.after), default=0.0)
-        if isinstance(step, ToolStep):
-            ends[at] = begins + step.duration_s
-            uses.append((ToolUse(step.tool, step.argument_class), ends[at]))
-            continue
-        if turn:
-            estimates.observe_next_call(trace.workflow, turn, uses, begins + step.gap_s)
-        turn, uses, ends = turn + 1, [], {}
-    estimates.observe_program_finished(trace.workflow, turn, last_tool="", service=0.0)
-
-
-def learned_history(load: Load) -> ContinuumHistory:
-    history = ContinuumHistory()
-    for _ in range(ROUNDS):
-        replay = load.replay(_continuum(history))
-        history = ContinuumHistory()
-        for index, trace in enumerate(load.workload.programs):
-            calls = [call for call in replay.calls if call.program == index]
-            for before, after in pairwise(calls):
-                _learn_gap(history, replay, trace, before, after)
-            history.observe_program(len(calls))
-    return history
-
-
-def _learn_gap(
-    history: ContinuumHistory,
-    replay: Replay,
-    trace: ProgramTrace,
-    before: CallRecord,
-    after: CallRecord,
-) -> None:
-    if before.finished_s is None or after.started_s is None:
-        return
-    tools = [step.tool for step in trace.steps[before.step : after.step] if step.kind == "tool"]
-    history.observe_gap(tools[0] if tools else "", after.ready_s - before.finished_s)
-    kept_blocks = sum(run.count for run in call_step(replay, before).context)
-    if after.cached_tokens < (kept_blocks - 1) * replay.workload.block_tokens:
-        history.observe_delay(after.started_s - after.ready_s)
-
-
-def _continuum(history: ContinuumHistory) -> Continuum:
-    cost = PrefillCost(MODEL.step_s, MODEL.prefill_token_s, MODEL.prefill_pair_s)
-    return Continuum(history, reload=cost)
-
-
-def _forward_cost() -> ForwardCost:
-    return ForwardCost(
-        step_s=MODEL.step_s, token_s=MODEL.prefill_token_s, chunk=MODEL.max_batch_tokens
-    )
-
-
-def _saga(load: Load, estimates: Estimates) -> Saga:
-    replay = load.replay(Saga(estimates))
-    served = sum((c.finished_s or 0.0) - (c.started_s or 0.0) for c in replay.calls)
-    return Saga(
-        estimates,
-        work_s=served / len(replay.programs),
-        completion_s=report(replay).mean_completion_s,
-    )
-
-
-def best_of_caps(load: Load, make: Callable[[int], Policy]) -> tuple[str, Report]:
-    tried = [(make(cap).name, report(load.replay(make(cap)))) for cap in CAPS]
-    return min(tried, key=lambda item: item[1].mean_completion_s)
-
-
-def run_all(load: Load, other: Load) -> dict[str, tuple[str, Report]]:
-    """By row: which policy it was, and what it came to."""
-    estimates = learned_estimates(other.workload)
+def run_rivals(load: Load, other: Load) -> dict[str, Run]:
+    """By row."""
     policies: dict[str, Policy] = {
         "fcfs": Unmanaged(),
         "thunderagent": ThunderAgent(),
-        "continuum, nothing learned": _continuum(ContinuumHistory()),
-        "continuum, learned": _continuum(learned_history(other)),
+        "continuum": Continuum(),
         "infercept, its own GPU": InferCept(),
-        "infercept, this engine": InferCept(_forward_cost()),
-        "saga": _saga(other, estimates),
+        "infercept, this engine": _infercept(),
+        "saga": Saga(),
+        "kvflow": KVFlow(),
         "occupancy": ByOccupancy(),
-        "gittins": Gittins(estimates),
-        "gittins, no bound": Gittins(estimates, admission=ByOccupancy(patience_s=NO_BOUND_S)),
+        "gittins": Gittins(),
+        "gittins, no bound": Gittins(patience_s=NO_BOUND_S),
     }
-    found = {row: (policy.name, report(load.replay(policy))) for row, policy in policies.items()}
+    found = {row: Run(p.name, _reported(load, p, other)) for row, p in policies.items()}
     found["best cap of programs"] = best_of_caps(load, FixedCap)
     found["plas, best cap of calls"] = best_of_caps(load, lambda cap: Plas(cap=cap))
     return found
 
 
+def run_unlearned(load: Load) -> dict[str, Run]:
+    """Those that learn, by row, knowing nothing but how fast the engine is."""
+    policies = (Continuum(), Saga(), KVFlow(), ByOccupancy(), Gittins())
+    return {p.name: Run(p.name, _reported(load, p)) for p in policies}
+
+
+def run_pinned(load: Load, other: Load) -> dict[str, Run]:
+    """Those that keep contexts, by row, on an engine that pins them."""
+    load, other = (replace(each, held_blocks=KV_BLOCKS) for each in (load, other))
+    policies = (Continuum(), Saga(), _infercept(), ByOccupancy())
+    return {p.name: Run(p.name, _reported(load, p, other)) for p in policies}
+
+
 def run_deadlines(load: Load, other: Load, seed: int) -> dict[str, tuple[float, Report]]:
     """By row: which part of the programs was in time, and the rest."""
-    alone = replace(load, at_once=1).replay(Unmanaged())
+    alone, _ = replace(load, at_once=1).replay(Unmanaged())
     source = random.Random(seed)
     programs = tuple(
         replace(trace, deadline_s=source.uniform(*DEADLINES) * (r.finished_s - r.arrived_s))
@@ -185,12 +143,32 @@ def run_deadlines(load: Load, other: Load, seed: int) -> dict[str, tuple[float, 
         if r.finished_s is not None
     )
     hurried = replace(load, workload=replace(load.workload, programs=programs))
-    estimates = learned_estimates(other.workload)
-    policies: dict[str, Policy] = {"fcfs": Unmanaged(), "occupancy": ByOccupancy()}
+    policies: dict[str, Policy] = {"fcfs": Unmanaged()}
     for row, patience_s in (("60 s", 60.0), ("300 s", 300.0), ("no bound", NO_BOUND_S)):
-        admission = ByOccupancy(patience_s=patience_s)
-        policies[f"deadline-slack, {row}"] = DeadlineSlack(estimates, admission=admission)
-    return {row: _in_time(hurried.replay(policy)) for row, policy in policies.items()}
+        policies[f"occupancy, {row}"] = ByOccupancy(patience_s=patience_s)
+        policies[f"deadline-slack, {row}"] = DeadlineSlack(patience_s=patience_s)
+    return {row: _in_time(_learned_replay(hurried, p, other)) for row, p in policies.items()}
+
+
+def best_of_caps(load: Load, make: Callable[[int], Policy]) -> Run:
+    tried = [Run(make(cap).name, _reported(load, make(cap))) for cap in CAPS]
+    return min(tried, key=lambda run: run.report.mean_completion_s)
+
+
+def _infercept() -> InferCept:
+    return InferCept(
+        step_s=MODEL.step_s, token_s=MODEL.prefill_token_s, chunk=MODEL.max_batch_tokens
+    )
+
+
+def _reported(load: Load, policy: Policy, other: Load | None = None) -> Report:
+    replay = load.replay(policy)[0] if other is None else _learned_replay(load, policy, other)
+    return report(replay)
+
+
+def _learned_replay(load: Load, policy: Policy, other: Load) -> Replay:
+    _, learned = other.replay(policy)
+    return load.replay(policy, learned)[0]
 
 
 def _in_time(replay: Replay) -> tuple[float, Report]:
@@ -226,54 +204,63 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kinds", nargs="+", default=["swe", "browser", "fanout"])
     parser.add_argument("--programs", type=int, default=120)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--oversubscription", type=float, default=2.0)
     arguments = parser.parse_args()
-    loads = [make_load(arguments.programs, s, arguments.oversubscription) for s in arguments.seeds]
-    others = [
-        make_load(arguments.programs, s + OTHER_SEED, arguments.oversubscription)
-        for s in arguments.seeds
+    for kind in arguments.kinds:
+        loads, others = (
+            [
+                make_load(kind, arguments.programs, seed + away, arguments.oversubscription)
+                for seed in arguments.seeds
+            ]
+            for away in (0, OTHER_SEED)
+        )
+        _print_kind(kind, loads, others)
+        if kind == "swe":
+            _print_deadlines(loads, others, arguments.seeds)
+
+
+def _print_kind(kind: str, loads: Sequence[Load], others: Sequence[Load]) -> None:
+    runs = [run_rivals(load, other) for load, other in zip(loads, others, strict=True)]
+    unlearned = [run_unlearned(load) for load in loads]
+    pinned = [run_pinned(load, other) for load, other in zip(loads, others, strict=True)]
+    rows = {row: [run[row] for run in runs] for row in runs[0]}
+    rows |= {f"{row}, nothing learned": [run[row] for run in unlearned] for row in unlearned[0]}
+    rows |= {f"{row}, pinned in the engine": [run[row] for run in pinned] for row in pinned[0]}
+    table = [
+        [row, ", ".join(dict.fromkeys(run.policy for run in of_row)), *_figures_of(of_row)]
+        for row, of_row in sorted(rows.items(), key=lambda item: _mean_of(item[1]))
     ]
-    runs = [run_all(load, other) for load, other in zip(loads, others, strict=True)]
-    rows = sorted(
-        runs[0],
-        key=lambda row: statistics.fmean(run[row][1].mean_completion_s for run in runs),
-    )
+    sys.stdout.write(f"{kind}: {[load.at_once for load in loads]} at once\n\n")
+    _print_table(["", "policies", *HEAD], table)
+    found = {row: [run.report.to_json() for run in of_row] for row, of_row in rows.items()}
+    sys.stdout.write(json.dumps({"kind": kind, "rows": found}) + "\n\n")
+
+
+def _print_deadlines(loads: Sequence[Load], others: Sequence[Load], seeds: Sequence[int]) -> None:
+    hurried = [
+        run_deadlines(load, other, seed)
+        for load, other, seed in zip(loads, others, seeds, strict=True)
+    ]
     table = [
         [
             row,
-            ", ".join(dict.fromkeys(run[row][0] for run in runs)),
-            *_figures([run[row][1] for run in runs]),
+            f"{statistics.fmean(run[row][0] for run in hurried):.3f}",
+            *_figures([run[row][1] for run in hurried]),
         ]
-        for row in rows
+        for row in hurried[0]
     ]
-    _print_table(["", "policies", *HEAD], table)
-    hurried = [
-        run_deadlines(load, other, seed)
-        for load, other, seed in zip(loads, others, arguments.seeds, strict=True)
-    ]
-    _print_table(
-        ["", "in time", *HEAD],
-        [
-            [
-                row,
-                f"{statistics.fmean(run[row][0] for run in hurried):.3f}",
-                *_figures([run[row][1] for run in hurried]),
-            ]
-            for row in hurried[0]
-        ],
-    )
-    sys.stdout.write(
-        json.dumps(
-            {
-                "at_once": [load.at_once for load in loads],
-                "rows": {row: [run[row][1].to_json() for run in runs] for row in rows},
-                "in_time": {row: [run[row][0] for run in hurried] for row in hurried[0]},
-            }
-        )
-        + "\n"
-    )
+    _print_table(["", "in time", *HEAD], table)
+
+
+def _mean_of(runs: Sequence[Run]) -> float:
+    return statistics.fmean(run.report.mean_completion_s for run in runs)
+
+
+def _figures_of(runs: Sequence[Run]) -> list[str]:
+    return _figures([run.report for run in runs])
 
 
 if __name__ == "__main__":

@@ -36,10 +36,13 @@ FCFS, BEST_CAP = "fcfs", "best-cap"
 ABLATIONS: tuple[tuple[str, str], ...] = (
     ("all of it", "occupancy"),
     ("no room kept for growth", "occupancy:growth_turns=0"),
-    ("places not kept over tools", "occupancy:hold_limit_s=0"),
-    ("places kept over tools, however long", "occupancy:hold_limit_s=1e9"),
-    ("never moved to another replica", "occupancy:move_after_s=1e9"),
-    ("moved at once", "occupancy:move_after_s=0"),
+    ("contexts given up at once between calls", "occupancy:space_price=1e9"),
+    ("contexts kept over tools, however long", "occupancy:space_price=0,hold_limit_s=1e9"),
+    ("contexts kept for ten seconds", "occupancy:space_price=0,hold_limit_s=10"),
+    ("held contexts not used again", "occupancy:touches=0"),
+    ("no room kept for calls to grow", "occupancy:grow_headroom=0"),
+    ("never moved to another replica", "occupancy:move_factor=1e9"),
+    ("moved at once", "occupancy:move_factor=0"),
     ("least attained service first", "occupancy:attained_weight=1"),
 )
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 
 from agentrt.ir.prefix import Chain, Run, chained
 from agentrt.ir.request import Usage
-from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer
+from agentrt.scheduler.actions import (
+    CancelCall,
+    Prewarm,
+    SchedulerAction,
+    SendCall,
+    SetTimer,
+)
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
     CallFailed,
@@ -134,12 +140,23 @@ class World:
             case ReplicaDown(replica_id):
                 for call_id in [c for c, r in self.running.items() if r == replica_id]:
                     del self.running[call_id]
+                    self._take_back_answers(call_id)
             case ProgramFinished(name) | ProgramCancelled(name):
                 self.ended.add(name)
             case ToolFinished():
                 self._turn(event.program_id, now)
             case _:
                 pass
+
+    def _take_back_answers(self, call_id: str) -> None:
+        """What was on its way for a call that is to be sent again."""
+        answers = (CallFinished, CallFailed, FirstToken)
+        self._queue = [
+            entry
+            for entry in self._queue
+            if not (isinstance(entry[2], answers) and entry[2].call_id == call_id)
+        ]
+        heapq.heapify(self._queue)
 
     def _end_call(self, call_id: str) -> str:
         del self.running[call_id]
@@ -182,6 +199,8 @@ class World:
             case SetTimer(timer_id, at):
                 assert at > now, "a timer in the past"
                 self._push(at, TimerFired(timer_id))
+            case Prewarm(program_id):
+                assert program_id not in self.ended, "blocks are kept for a program that has ended"
             case _:
                 raise AssertionError(f"nobody asked for {action}")
 

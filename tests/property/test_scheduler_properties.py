@@ -18,7 +18,9 @@ POLICIES: list[Policy] = [
     FixedCap(1),
     FixedCap(3),
     ByOccupancy(),
-    ByOccupancy(hold_limit_s=0.0, move_after_s=0.0),
+    ByOccupancy(hold_limit_s=0.0, least_hold_s=0.0),
+    ByOccupancy(space_price=0.0, hold_limit_s=5.0),
+    ByOccupancy(space_price=20.0, touches=False),
     ByOccupancy(headroom=0.5, attained_weight=1.0, patience_s=5.0),
 ]
 policies = st.sampled_from(POLICIES)

@@ -7,24 +7,37 @@ import typing
 from typing import TypeAlias
 
 from agentrt.errors import InputError
+from agentrt.scheduler.policies.continuum import Continuum
+from agentrt.scheduler.policies.deadline_slack import DeadlineSlack
 from agentrt.scheduler.policies.fixed_cap import FixedCap
+from agentrt.scheduler.policies.gittins import Gittins
+from agentrt.scheduler.policies.infercept import InferCept
+from agentrt.scheduler.policies.kvflow import KVFlow
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.plas import Plas
+from agentrt.scheduler.policies.saga import Saga
 from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from agentrt.scheduler.policies.unmanaged import Unmanaged
 from agentrt.scheduler.policy import Policy
 
 BY_NAME: dict[str, type[Policy]] = {
+    "continuum": Continuum,
+    "deadline-slack": DeadlineSlack,
     "fcfs": Unmanaged,
+    "gittins": Gittins,
+    "infercept": InferCept,
+    "kvflow": KVFlow,
     "occupancy": ByOccupancy,
     "plas": Plas,
+    "saga": Saga,
     "thunderagent": ThunderAgent,
 }
 """Those that need nothing from outside; the caps are named by their number, `cap-8`."""
 
 _CAP = "cap-"
 _MOST = 1_000_000
-_Value: TypeAlias = float | int
+_FLAGS = {"0": False, "1": True}
+_Value: TypeAlias = float | int | bool
 
 
 def named(text: str) -> Policy:
@@ -55,7 +68,7 @@ def named(text: str) -> Policy:
 def parameters(name: str) -> dict[str, type[_Value]]:
     """The numbers that a policy in `BY_NAME` is made from, and their types."""
     made = typing.get_type_hints(BY_NAME[name].__init__)
-    return {field: kind for field, kind in made.items() if kind in {float, int}}
+    return {field: kind for field, kind in made.items() if kind in {float, int, bool}}
 
 
 def _cap(name: str, rest: str) -> Policy:
@@ -82,6 +95,10 @@ def _values(name: str, text: str, known: dict[str, type[_Value]]) -> dict[str, _
 
 
 def _number(what: str, text: str, kind: type[_Value]) -> _Value:
+    if kind is bool:
+        if text not in _FLAGS:
+            raise InputError(f"{what}: expected 0 or 1, got {text[:40]!r}")
+        return _FLAGS[text]
     try:
         value = kind(text)
     except ValueError:

@@ -14,10 +14,11 @@ import math
 from collections import deque
 from collections.abc import Sequence
 
-from agentrt.estimates.prefill import PRIOR, PrefillCost
-from agentrt.scheduler.policies.engine_admission import EngineAdmission, context_blocks
+from agentrt.ir.prefix import block_count
+from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policies.engine_admission import EngineAdmission
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
 
 ENOUGH = 100
 """K: observations, more than which are needed before a level of the ladder is believed."""
@@ -46,7 +47,7 @@ def prior_ttl_s(benefit_s: float, mean_s: float = PRIOR_MEAN_S) -> float:
 
 
 class ContinuumHistory:
-    """What Continuum learns. To be fed by whoever sees it; the policy only asks."""
+    """What Continuum learns, as an `outlook.Observer`."""
 
     def __init__(self) -> None:
         self._all: deque[float] = deque(maxlen=_MOST_SAMPLES)
@@ -55,6 +56,17 @@ class ContinuumHistory:
         self._pairs = 0
         self._done = self._left = self._done_squares = self._left_squares = self._products = 0.0
         self._sorted: dict[str | None, tuple[float, ...]] = {}
+
+    def gap(self, pause: Pause, seconds: float) -> None:
+        self.observe_gap(tool_of(pause) or "", seconds)
+
+    def waited(self, call: Call, seconds: float) -> None:
+        is_kept = call.context is not None and call.context.is_counted
+        if call.pause is not None and not is_kept:
+            self.observe_delay(seconds)
+
+    def finished(self, program: Program, seconds: float) -> None:
+        self.observe_program(program.turns)
 
     def observe_gap(self, tool: str, seconds: float) -> None:
         """`seconds` after a completion that called `tool` the program's next call came."""
@@ -77,6 +89,14 @@ class ContinuumHistory:
             self._done_squares += done * done
             self._left_squares += left * left
             self._products += done * left
+
+    def gaps(self, tool: str | None) -> list[float]:
+        """Those seen of a tool, of all with None: the latest, in order."""
+        return list(self._all if tool is None else self._of_tool.get(tool, ()))
+
+    def delays(self) -> list[float]:
+        """Those seen, the latest, in order."""
+        return list(self._delays)
 
     @property
     def is_cold(self) -> bool:
@@ -119,25 +139,23 @@ class ContinuumHistory:
 
 
 class Continuum(EngineAdmission):
-    """Program FCFS, with the contexts of programs between calls kept for `ttl_s`."""
+    """Program FCFS, with the contexts of programs between calls kept for their time to live."""
 
     name = "continuum"
 
-    def __init__(
-        self,
-        history: ContinuumHistory | None = None,
-        *,
-        reload: PrefillCost = PRIOR,
-        block_tokens: int = 16,
-    ) -> None:
-        """`reload`: what a prefill costs on the engine, as profiled."""
-        self.history = history or ContinuumHistory()
-        self.reload = reload
-        self.block_tokens = block_tokens
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        history = outlook.observer(ContinuumHistory)
+        if pause.is_last:
+            return now
+        blocks = block_count(context.chain)
+        reload_s = outlook.rebuild_s(replica.replica_id, blocks, blocks)
+        benefit_s = history.mean_delay_s * history.memoryfulness + reload_s
+        return pause.ended_at + history.ttl_s(tool_of(pause), benefit_s)
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        tokens = context_blocks(program) * self.block_tokens
-        reload_s = self.reload.seconds(tokens, tokens)
-        benefit_s = self.history.mean_delay_s * self.history.memoryfulness + reload_s
-        tools = [tool for tool, _, _ in program.tools.values()]
-        return self.history.ttl_s(tools[0] if len(tools) == 1 else None, benefit_s)
+
+def tool_of(pause: Pause) -> str | None:
+    """The tool of a turn; None while it is not known, and where there are different ones."""
+    tools = {use.tool for use, _ in (*pause.returned, *pause.pending.values())}
+    return tools.pop() if len(tools) == 1 else None

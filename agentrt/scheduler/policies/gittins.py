@@ -9,10 +9,12 @@ with turns as the service: `1 / G` turns are what it takes on average for one su
 
 from __future__ import annotations
 
-from agentrt.estimates.book import Estimates
+import math
+
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext
 
 
 class Gittins:
@@ -20,33 +22,31 @@ class Gittins:
 
     name = "gittins"
 
-    def __init__(
-        self,
-        estimates: Estimates,
-        *,
-        turn_s: float = 2.0,
-        admission: ByOccupancy | None = None,
-    ) -> None:
+    def __init__(self, *, turn_s: float = 2.0, patience_s: float = 60.0) -> None:
         """`turn_s`: seconds of rank for each turn that `1 / G` is more than one."""
-        self.estimates = estimates
+        if not turn_s < math.inf:
+            raise ValueError("the seconds of a turn are finite")
         self.turn_s = turn_s
-        self.admission = admission or ByOccupancy()
-        self.patience_s = self.admission.patience_s
+        self.patience_s = patience_s
+        self.admission = ByOccupancy(patience_s=patience_s)
+        self.touches = self.admission.touches
 
-    def rank(self, call: Call, now: float) -> float:
+    def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         program = call.program
-        index = self.estimates.turns.gittins(program.workflow, program.turns + 1)
+        index = outlook.estimates.turns.gittins(program.workflow, program.turns + 1)
         handicap_s = self.turn_s * (1.0 / index - 1.0)
         return program.arrived_at + min(handicap_s, self.patience_s)
 
-    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
-        return self.admission.has_room(replica, needed_blocks)
+    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        return self.admission.short_to_enter(replica, call, needed_blocks)
 
-    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
-        return self.admission.may_grow(replica, needed_blocks)
+    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        return self.admission.short_to_grow(replica, call, needed_blocks)
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        return self.admission.hold_s(program, replica, now)
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        return self.admission.hold_until(context, pause, replica, outlook, now)
 
-    def move_at(self, call: Call, home: Replica) -> float:
-        return self.admission.move_at(call, home)
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
+        return self.admission.move_at(call, home, outlook)

@@ -11,7 +11,8 @@ where `c` tokens of each step's `chunk` are not taken by the running batch, the 
 of `c` tokens and `last = n mod c` more, and `running` are the tokens of the contexts that run.
 Its artifact reads `t` from the trace. Here, as in the paper, the best guess of what is left of a tool's
 time is the time it has taken so far: so a context is discarded when `elapsed * n` exceeds the waste of
-discarding it, which is known when the call ends. `docs/rivals.md` says what is missing.
+discarding it, which is known when the call ends and asked
+again when one of its tools starts or returns. `docs/rivals.md` says what is missing.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ import math
 from dataclasses import dataclass
 
 from agentrt.ir.prefix import block_count
-from agentrt.scheduler.policies.engine_admission import EngineAdmission, context_blocks
+from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policies.engine_admission import EngineAdmission
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Program
+from agentrt.scheduler.state import Pause, PlacedContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardCost:
-    """What a step costs: the linear fit of one GPU, InferCept's own by default.
+    """What a step costs: a linear fit.
 
     Attributes:
         step_s: A step with no tokens.
@@ -35,9 +37,9 @@ class ForwardCost:
         chunk: Tokens of a step.
     """
 
-    step_s: float = 15.4e-3
-    token_s: float = 0.0279e-3
-    chunk: int = 384
+    step_s: float
+    token_s: float
+    chunk: int
 
     def discard_waste(self, tokens: int, *, batch_tokens: int, running_tokens: int) -> float:
         """Token seconds wasted if a context of so many tokens is computed again.
@@ -60,18 +62,30 @@ class InferCept(EngineAdmission):
 
     name = "infercept"
 
-    def __init__(self, cost: ForwardCost | None = None, *, block_tokens: int = 16) -> None:
-        self.cost = cost or ForwardCost()
-        self.block_tokens = block_tokens
+    def __init__(
+        self,
+        *,
+        step_s: float = 15.4e-3,
+        token_s: float = 0.0279e-3,
+        chunk: int = 384,
+        touches: bool = True,
+    ) -> None:
+        """The engine's cost of a step, as of `ForwardCost`; InferCept's own GPU by default."""
+        if not (step_s < math.inf and token_s < math.inf):
+            raise ValueError("what a step costs is finite")
+        super().__init__(touches=touches)
+        self.cost = ForwardCost(step_s=step_s, token_s=token_s, chunk=chunk)
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        tokens = context_blocks(program) * self.block_tokens
-        if tokens == 0:
-            return 0.0
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        if pause.is_last:
+            return now
+        tokens = max(block_count(context.chain), 1) * outlook.block_tokens
         running_blocks = sum(block_count(call.chain) for call in replica.running.values())
         waste = self.cost.discard_waste(
             tokens,
             batch_tokens=len(replica.running),
-            running_tokens=running_blocks * self.block_tokens,
+            running_tokens=running_blocks * outlook.block_tokens,
         )
-        return waste / tokens
+        return pause.ended_at + waste / tokens

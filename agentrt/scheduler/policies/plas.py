@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext
 
 _SHORT_TOKENS = 2048  # of a call that goes to the least loaded engine, not to its program's
 
@@ -32,6 +33,7 @@ class Plas:
     quantum_s: float = 1.0
     beta: float = 4.0
     patience_s: float = 0.0
+    touches: bool = False
 
     def __post_init__(self) -> None:
         if self.cap < 1 or self.queues < 1 or not self.quantum_s > 0.0:
@@ -51,18 +53,21 @@ class Plas:
         doublings = math.frexp(quanta)[1] - 1
         return self.quantum_s * 2.0 ** min(doublings, self.queues - 2)
 
-    def rank(self, call: Call, now: float) -> float:
+    def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         # The time of its promotion: of those in the first queue, the first to come there goes first.
         return now + self.beta * self.queue_start_s(call.program.attained_s)
 
-    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
-        return len(replica.placed) < self.cap and len(replica.running) < self.cap
+    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        most = max(len(replica.placed), len(replica.running))
+        return 0.0 if most < self.cap else math.inf
 
-    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
-        return len(replica.running) < self.cap
+    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        return 0.0 if len(replica.running) < self.cap else math.inf
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        return 0.0  # calls have places, programs have none: KV residency is not looked at
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        return now  # calls have places, programs have none: KV residency is not looked at
 
-    def move_at(self, call: Call, home: Replica) -> float:
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
         return -math.inf if call.prompt_tokens <= _SHORT_TOKENS else math.inf

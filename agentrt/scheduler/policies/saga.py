@@ -13,18 +13,21 @@ from __future__ import annotations
 
 import math
 
-from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policies.engine_admission import EngineAdmission
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
 
 MOST_TTL_S = 300.0
 FULL_LOAD = 0.8
+WORK_S, COMPLETION_S = 60.0, 300.0
+"""Of a program, before any has ended."""
 _CALM, _FULL = 0.7, 0.9
 _TAIL = 0.95
 _EPOCH_S = 0.1
 _DEADLINE_FACTOR = 1.5
+_ANY_TOOL = ToolUse("")
 
 
 def ttl_s(p95_s: float, used_share: float) -> float:
@@ -33,50 +36,71 @@ def ttl_s(p95_s: float, used_share: float) -> float:
     return min(p95_s * (1.0 - 0.5 * pressure), MOST_TTL_S)
 
 
+def urgency_of(program: Program, history: SagaHistory, now: float) -> float:
+    """Work left over time left; infinite where no time is left."""
+    deadline_at = program.deadline_at
+    if deadline_at is None:
+        deadline_at = program.arrived_at + _DEADLINE_FACTOR * history.completion_s
+    work_left_s = max(history.work_s - program.attained_s, 0.0)
+    return work_left_s / (deadline_at - now) if deadline_at > now else math.inf
+
+
+class SagaHistory:
+    """What programs need, as an `outlook.Observer`."""
+
+    def __init__(self) -> None:
+        self.programs = 0
+        self._work_s = self._completion_s = 0.0
+
+    @property
+    def work_s(self) -> float:
+        """Engine time of a program, on average."""
+        return self._work_s / self.programs if self.programs else WORK_S
+
+    @property
+    def completion_s(self) -> float:
+        """From arrival to end, on average."""
+        return self._completion_s / self.programs if self.programs else COMPLETION_S
+
+    def gap(self, pause: Pause, seconds: float) -> None:
+        pass
+
+    def waited(self, call: Call, seconds: float) -> None:
+        pass
+
+    def finished(self, program: Program, seconds: float) -> None:
+        self.programs += 1
+        self._work_s += program.attained_s
+        self._completion_s += seconds
+
+
 class Saga(EngineAdmission):
     """Contexts kept for `ttl_s`; the most urgent first."""
 
     name = "saga"
 
-    def __init__(
-        self,
-        estimates: Estimates | None = None,
-        *,
-        work_s: float = 60.0,
-        completion_s: float = 300.0,
-        urgency_s: float = 60.0,
-    ) -> None:
-        """Args say what programs are expected to need.
-
-        Args:
-            estimates: Where the p95 of tools is asked for.
-            work_s: Engine time of a program, in all.
-            completion_s: From arrival to end; 1.5 times this is the deadline of one that has none.
-            urgency_s: How much earlier than its arrival the most urgent program is ranked at most.
-        """
-        self.estimates = estimates or Estimates()
-        self.work_s = work_s
-        self.completion_s = completion_s
+    def __init__(self, *, urgency_s: float = 60.0, touches: bool = True) -> None:
+        """`urgency_s`: how much earlier than its arrival the most urgent is ranked at most."""
+        if not urgency_s < math.inf:
+            raise ValueError("the most urgent is ranked earlier by a finite time")
+        super().__init__(touches=touches)
         self.urgency_s = urgency_s
 
-    def urgency(self, program: Program, now: float) -> float:
-        """Work left over time left; infinite where no time is left."""
-        deadline_at = program.deadline_at
-        if deadline_at is None:
-            deadline_at = program.arrived_at + _DEADLINE_FACTOR * self.completion_s
-        work_left_s = max(self.work_s - program.attained_s, 0.0)
-        return work_left_s / (deadline_at - now) if deadline_at > now else math.inf
+    def rank(self, call: Call, outlook: Outlook, now: float) -> float:
+        urgency = urgency_of(call.program, outlook.observer(SagaHistory), now)
+        return call.program.arrived_at - self.urgency_s * min(urgency, 1.0)
 
-    def rank(self, call: Call, now: float) -> float:
-        program = call.program
-        return program.arrived_at - self.urgency_s * min(self.urgency(program, now), 1.0)
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
+        if pause.is_last:
+            return now
+        uses = [use for use, _ in (*pause.returned, *pause.pending.values())]
+        p95_s = outlook.estimates.next_call.next_call(uses or [_ANY_TOOL]).remaining_quantile(
+            _TAIL, 0.0
+        )
+        return pause.ended_at + ttl_s(p95_s, replica.occupied_blocks / max(replica.kv_blocks, 1))
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
-        uses = [ToolUse(tool, argument) for tool, argument, _ in program.tools.values()]
-        pending = uses or [ToolUse("")]  # not known yet: any tool
-        p95_s = self.estimates.next_call.next_call(pending).remaining_quantile(_TAIL, 0.0)
-        return ttl_s(p95_s, replica.occupied_blocks / max(replica.kv_blocks, 1))
-
-    def move_at(self, call: Call, home: Replica) -> float:
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
         is_full = home.occupied_blocks >= FULL_LOAD * home.kv_blocks
         return call.ready_at + (0.0 if is_full else _EPOCH_S)

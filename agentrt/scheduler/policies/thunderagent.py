@@ -13,9 +13,10 @@ import math
 from dataclasses import dataclass
 
 from agentrt.ir.prefix import block_count
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policies.engine_admission import context_blocks
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program, ProgramPhase
+from agentrt.scheduler.state import Call, Pause, PlacedContext, ProgramPhase
 
 _FAR = 1e9
 """Beyond any size in blocks and any time: what tells classes of an order apart."""
@@ -36,31 +37,40 @@ class ThunderAgent:
     program_tokens: int = 100
     block_tokens: int = 16
     patience_s: float = 0.0
+    touches: bool = False
     name: str = "thunderagent"
 
-    def rank(self, call: Call, now: float) -> float:
+    def __post_init__(self) -> None:
+        if not self.acting_weight < math.inf:
+            raise ValueError("the weight of a token is finite")
+
+    def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         is_new = call.program.turns == 0
         return block_count(call.chain) + (_FAR if is_new else 0.0)
 
-    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
+    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
         if not replica.placed:
-            return True
+            return 0.0
         newcomer = needed_blocks * self.block_tokens + self.program_tokens
-        return self.used_tokens(replica) + newcomer <= replica.kv_blocks * self.block_tokens
+        is_over = self.used_tokens(replica) + newcomer > replica.kv_blocks * self.block_tokens
+        return math.inf if is_over else 0.0
 
-    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
+    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
         grown = self.used_tokens(replica) + needed_blocks * self.block_tokens
         if grown <= replica.kv_blocks * self.block_tokens:
-            return True
+            return 0.0
         # What reasons is never stopped: where nothing is left to pause it goes over the capacity.
-        return all(p.phase is not ProgramPhase.ACTING for p in replica.placed.values())
+        has_acting = any(p.phase is ProgramPhase.ACTING for p in replica.placed.values())
+        return math.inf if has_acting else 0.0
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
         # Places are taken back in the order in which holds end: that of the sizes. Newcomers take
         # none, only growth does.
-        return _FAR + context_blocks(program) - now
+        return _FAR + context_blocks(context.program)
 
-    def move_at(self, call: Call, home: Replica) -> float:
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
         return -math.inf  # what is restored goes wherever it fits
 
     def used_tokens(self, replica: Replica) -> float:

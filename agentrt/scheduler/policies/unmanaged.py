@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Program
+from agentrt.scheduler.state import Call, Pause, PlacedContext
 
 
 class Unmanaged:
@@ -16,18 +17,21 @@ class Unmanaged:
 
     name = "fcfs"
     patience_s = 0.0
+    touches = False
 
-    def rank(self, call: Call, now: float) -> float:
+    def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         return now
 
-    def has_room(self, replica: Replica, needed_blocks: int) -> bool:
-        return True
+    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        return 0.0
 
-    def may_grow(self, replica: Replica, needed_blocks: int) -> bool:
-        return True
+    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
+        return 0.0
 
-    def hold_s(self, program: Program, replica: Replica, now: float) -> float:
+    def hold_until(
+        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
+    ) -> float:
         return math.inf
 
-    def move_at(self, call: Call, home: Replica) -> float:
+    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
         return math.inf

@@ -11,7 +11,7 @@ import pytest
 from agentrt.cli.failure import UsageError
 from agentrt.cli.simulate_words import SimulateWords, contenders, default_load, loads, setup
 from agentrt.errors import InputError
-from agentrt.scheduler.policies import named, parameters
+from agentrt.scheduler.policies import BY_NAME, named, parameters
 from agentrt.scheduler.policies.fixed_cap import FixedCap
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.policies.unmanaged import Unmanaged
@@ -47,7 +47,7 @@ def test_parameters_are_the_numbers_a_policy_is_made_from() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "there are: fcfs, occupancy, plas, thunderagent, cap-N"),
+        ("", "there are: " + ", ".join([*BY_NAME, "cap-N"])),
         ("lifo", "no policy 'lifo'"),
         ("cap", "no policy 'cap'"),
         ("cap-", "expected cap-N"),

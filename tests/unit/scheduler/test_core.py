@@ -13,6 +13,7 @@ from agentrt.scheduler.events import (
     CallCancelled,
     CallFailed,
     CallFinished,
+    CallProgress,
     CallReady,
     FirstToken,
     ProgramArrived,
@@ -100,8 +101,13 @@ def test_occupancy_counts_a_shared_prefix_once() -> None:
     assert core.handle(ready("4.0"), 10.0) == []
 
 
+def held(seconds: float) -> ByOccupancy:
+    """Contexts between calls are kept for so long, whatever they are worth."""
+    return ByOccupancy(space_price=0.0, hold_limit_s=seconds, least_hold_s=0.0, touches=False)
+
+
 def test_a_hold_that_is_over_makes_room_for_who_waits() -> None:
-    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=2, kv_blocks=60)
+    core = scheduler(held(5.0), programs=2, kv_blocks=60)
     core.handle(ready("0.0", 40), 10.0)
     assert core.handle(ready("1.0", 40), 11.0) == []
     assert core.handle(finished("0.0", 42), 12.0) == [SetTimer("places", 17.0)]
@@ -109,7 +115,7 @@ def test_a_hold_that_is_over_makes_room_for_who_waits() -> None:
 
 
 def test_a_program_that_is_back_in_time_goes_before_those_that_wait() -> None:
-    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=2, kv_blocks=60)
+    core = scheduler(held(5.0), programs=2, kv_blocks=60)
     core.handle(ready("0.0", 40), 10.0)
     core.handle(ready("1.0", 40), 11.0)
     core.handle(finished("0.0", 42), 12.0)
@@ -118,14 +124,14 @@ def test_a_program_that_is_back_in_time_goes_before_those_that_wait() -> None:
 
 
 def test_nobody_waiting_means_places_are_kept() -> None:
-    core = scheduler(ByOccupancy(hold_limit_s=5.0), programs=1)
+    core = scheduler(held(5.0), programs=1)
     core.handle(ready("0.0"), 10.0)
     assert core.handle(finished("0.0"), 11.0) == []
     assert core.replicas[0].occupied_blocks == 32
 
 
 def test_a_program_that_has_gone_quiet_gives_its_place_up_and_may_come_back() -> None:
-    core = scheduler(ByOccupancy(hold_limit_s=600.0), programs=2, kv_blocks=60)
+    core = scheduler(held(600.0), programs=2, kv_blocks=60)
     core.handle(ready("0.0", 40), 10.0)
     core.handle(finished("0.0", 42), 11.0)
     assert core.handle(ready("1.0", 40), 11.0) == [SetTimer("places", 611.0)]
@@ -153,13 +159,20 @@ def test_a_replica_whose_cache_is_not_known_takes_everything() -> None:
 
 
 def test_a_program_that_grows_takes_the_place_of_one_between_calls() -> None:
-    core = scheduler(ByOccupancy(hold_limit_s=60.0), programs=2)
+    core = scheduler(held(60.0), programs=2)
     core.handle(ready("0.0", 40), 10.0)
     core.handle(ready("1.0", 35), 10.0)
     core.handle(finished("0.0", 42), 11.0)
     core.handle(finished("1.0", 36), 11.0)
-    assert core.handle(ready("1.1", 60), 12.0) == [SendCall("1.1", "r0")]
-    assert not core.programs[0].has_place
+    assert core.handle(ready("1.1", 50), 12.0) == [SendCall("1.1", "r0")]
+    # Of 42 blocks it needs alone it keeps as many as leave a tenth of the cache free.
+    assert [program.has_place for program in core.programs] == [True, True]
+    assert core.replicas[0].occupied_blocks == 90
+    core.handle(finished("1.1", 52), 13.0)
+    assert core.handle(ready("1.2", 62), 14.0) == [SendCall("1.2", "r0")]
+    # With less than half of it left it would not be worth a place.
+    assert [program.has_place for program in core.programs] == [False, True]
+    assert core.replicas[0].occupied_blocks == 72
 
 
 def test_two_that_cannot_both_grow_do_not_wait_for_one_another() -> None:
@@ -172,15 +185,16 @@ def test_two_that_cannot_both_grow_do_not_wait_for_one_another() -> None:
 
 
 def test_a_program_without_a_place_moves_when_it_has_waited_for_its_blocks() -> None:
-    policy = ByOccupancy(hold_limit_s=0.0, move_after_s=2.0)
-    core = scheduler(policy, programs=3, kv_blocks=60, replicas=2)
+    core = scheduler(held(0.0), programs=3, kv_blocks=60, replicas=2)
     core.handle(ready("0.0", 40), 10.0)
     core.handle(ready("1.0", 45), 10.0)
     core.handle(finished("0.0", 41), 11.0)
     assert core.handle(ready("2.0", 40), 12.0) == [SendCall("2.0", "r0")]
     core.handle(finished("1.0", 46), 13.0)
-    assert core.handle(ready("0.1", 42), 14.0) == [SetTimer("places", 16.0)]
-    assert core.handle(TimerFired("places"), 16.0) == [SendCall("0.1", "r1")]
+    # As long as its prefix takes to compute: the 7 blocks there are of it, besides the system's.
+    moves_at = 14.0 + core.outlook.rebuild_s("r0", 17, 17)
+    assert core.handle(ready("0.1", 42), 14.0) == [SetTimer("places", moves_at)]
+    assert core.handle(TimerFired("places"), moves_at) == [SendCall("0.1", "r1")]
 
 
 def test_a_lost_replica_s_calls_go_elsewhere() -> None:
@@ -190,8 +204,7 @@ def test_a_lost_replica_s_calls_go_elsewhere() -> None:
 
 
 def test_who_waits_for_its_blocks_on_a_replica_that_is_lost_goes_elsewhere_at_once() -> None:
-    policy = ByOccupancy(hold_limit_s=0.0, move_after_s=100.0)
-    core = scheduler(policy, programs=2, kv_blocks=60, replicas=2)
+    core = scheduler(held(0.0), programs=2, kv_blocks=60, replicas=2)
     core.handle(ready("0.0", 40), 10.0)
     core.handle(finished("0.0", 41), 11.0)
     core.handle(ReplicaDown("r1"), 11.0)
@@ -213,6 +226,16 @@ def test_what_is_cancelled_is_broken_off_and_frees_its_place() -> None:
     ]
 
 
+def test_a_call_may_be_made_again_under_its_id_once_it_was_cancelled() -> None:
+    core = scheduler(FixedCap(1), programs=2)
+    core.handle(ready("0.0"), 10.0)
+    core.handle(ready("1.0"), 11.0)
+    core.handle(CallCancelled("1.0"), 12.0)
+    assert core.handle(ready("1.0"), 13.0) == []
+    assert core.handle(ProgramCancelled("0"), 14.0) == [CancelCall("0.0"), SendCall("1.0", "r0")]
+    assert core.handle(finished("1.0"), 15.0) == []
+
+
 def test_a_failed_call_leaves_its_program_its_place() -> None:
     core = scheduler(FixedCap(1), programs=2)
     core.handle(ready("0.0"), 10.0)
@@ -226,7 +249,9 @@ def test_a_failed_call_leaves_its_program_its_place() -> None:
     [
         (ready("7.0"), "there is no program '7'"),
         (ready("0.0"), "'0.0' became ready twice"),
-        (finished("1.0"), "'1.0' was not sent"),
+        (finished("1.0"), "CallFinished cannot happen to call '1.0', which is ready"),
+        (FirstToken("1.0"), "FirstToken cannot happen to call '1.0', which is ready"),
+        (CallProgress("0.0", 1), "CallProgress cannot happen to call '0.0', which is sent"),
         (FirstToken("nobody"), "there is no call 'nobody'"),
         (ProgramArrived(program_id="0"), "it arrived twice"),
         (ProgramFinished("0"), "finished with calls under way"),
@@ -254,7 +279,9 @@ def test_an_error_tells_the_story_of_its_program_and_of_no_other() -> None:
 
 def test_programs_that_grow_by_leaps_get_fewer_places() -> None:
     def admitted(grows_to: int) -> int:
-        core = scheduler(ByOccupancy(headroom=0.0, growth_turns=2.0), programs=9, kv_blocks=400)
+        core = scheduler(
+            ByOccupancy(headroom=0.0, growth_turns=2.0, space_price=0.0), programs=9, kv_blocks=400
+        )
         core.handle(ready("0.0"), 10.0)
         core.handle(finished("0.0", 20 + grows_to), 11.0)
         sent = [core.handle(ready(f"{index}.0"), 12.0) for index in range(1, 9)]

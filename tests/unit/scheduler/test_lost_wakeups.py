@@ -39,13 +39,14 @@ def _scheduler(policy: ByOccupancy) -> Scheduler:
 
 
 def test_the_end_of_a_hold_wakes_one_that_may_move_already() -> None:
-    scheduler = _scheduler(ByOccupancy(hold_limit_s=10.0, move_after_s=1.0, growth_turns=0.0))
+    scheduler = _scheduler(ByOccupancy(space_price=0.0, hold_limit_s=10.0, growth_turns=0.0))
     scheduler.handle(_ready("b1"), 0.0)
     scheduler.handle(CallFinished("b1", Usage(), CHAINS["b"]), 1.0)
-    scheduler.handle(_ready("a1"), 12.0)
-    scheduler.handle(CallFinished("a1", Usage(), CHAINS["a"]), 13.0)
-    assert scheduler.handle(_ready("b2"), 14.0) == [SetTimer("places", 15.0)]
-    assert scheduler.handle(TimerFired("places"), 15.0) == [SetTimer("places", 23.0)]
+    scheduler.handle(_ready("a1", 90), 12.0)
+    scheduler.handle(CallFinished("a1", Usage(), (Run(CHAINS["a"][0].first, 91),)), 13.0)
+    moves_at = 14.0 + scheduler.outlook.rebuild_s("r0", 5, 5)
+    assert scheduler.handle(_ready("b2"), 14.0) == [SetTimer("places", moves_at)]
+    assert scheduler.handle(TimerFired("places"), moves_at) == [SetTimer("places", 23.0)]
     assert scheduler.handle(TimerFired("places"), 23.0) == [SendCall("b2", "r0")]
 
 
@@ -60,5 +61,5 @@ def test_who_was_kept_back_by_a_call_goes_when_that_is_cancelled() -> None:
 @given(seed=st.integers(0, 10**6), patience_s=st.sampled_from([0.0, 5.0]))
 @settings(deadline=None)
 def test_a_change_is_not_missed_by_those_that_were_kept_back(seed: int, patience_s: float) -> None:
-    policy = ByOccupancy(patience_s=patience_s, move_after_s=1e18, growth_turns=0.0)
+    policy = ByOccupancy(patience_s=patience_s, growth_turns=0.0)
     World(policy, seed, replicas=2, kv_blocks=20, max_running=None).run()

@@ -9,6 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.estimates.prefill import PrefillCost
+from agentrt.ir.prefix import Run
+from agentrt.ir.request import Usage
+from agentrt.scheduler.core import Scheduler
+from agentrt.scheduler.events import (
+    CallFinished,
+    CallReady,
+    ProgramArrived,
+    ProgramFinished,
+    ReplicaUp,
+    ToolFinished,
+    ToolStarted,
+)
 from agentrt.scheduler.policies.continuum import (
     ENOUGH,
     Continuum,
@@ -16,7 +28,15 @@ from agentrt.scheduler.policies.continuum import (
     best_ttl_s,
     prior_ttl_s,
 )
-from tests.unit.scheduler.policies.placed_programs import make_program, make_replica, place
+from agentrt.scheduler.state import Pause
+from tests.unit.scheduler.policies.placed_programs import (
+    hold_s,
+    make_outlook,
+    make_pause,
+    make_program,
+    make_replica,
+    place,
+)
 
 
 @pytest.mark.parametrize(
@@ -128,20 +148,72 @@ def test_before_a_hundred_gaps_programs_are_taken_to_be_all_memory() -> None:
 def test_a_policy_keeps_for_what_the_queue_and_the_prefill_would_cost() -> None:
     replica = make_replica()
     program = place(replica, make_program("a"), 10)
-    policy = Continuum(reload=PrefillCost(1.0, 0.01, 0.0), block_tokens=16)
+    pause = make_pause(program, ended_at=7.0)
+    outlook = make_outlook(prefill=PrefillCost(1.0, 0.01, 0.0))
     # Nothing was learned: what is gained is the prefill, 1 s and 160 tokens.
-    assert policy.hold_s(program, replica, now=7.0) == math.log(2.6)
-    policy.history.observe_delay(5.0)
-    assert policy.hold_s(program, replica, now=7.0) == math.log(7.6)
+    assert hold_s(Continuum(), replica, pause, outlook) == pytest.approx(math.log(2.6))
+    outlook.observer(ContinuumHistory).observe_delay(5.0)
+    assert hold_s(Continuum(), replica, pause, outlook) == pytest.approx(math.log(7.6))
 
 
-def test_a_tool_that_is_known_to_be_at_work_is_asked_for() -> None:
+def test_the_tool_of_the_turn_decides_whether_it_is_at_work_or_has_returned() -> None:
     history = _warm()
     for _ in range(10 * ENOUGH):
         history.observe_gap("search", 0.25)
+    outlook = make_outlook(prefill=PrefillCost(10.0, 0.0, 0.0))
+    outlook.watch_with(history)
     replica = make_replica()
     program = place(replica, make_program("a"), 10)
-    policy = Continuum(history, reload=PrefillCost(10.0, 0.0, 0.0))
-    assert policy.hold_s(program, replica, now=0.0) == 0.25
-    program.tools["t"] = ("shell", "", 0.0)
-    assert policy.hold_s(program, replica, now=0.0) == 2.0
+
+    def ttl_s(pause: Pause) -> float:
+        return hold_s(Continuum(), replica, pause, outlook)
+
+    assert ttl_s(make_pause(program)) == 0.25
+    assert ttl_s(make_pause(program, pending=["shell"])) == 2.0
+    assert ttl_s(make_pause(program, returned=["shell"])) == 2.0
+    assert ttl_s(make_pause(program, pending=["shell"] * 2)) == 2.0
+    assert ttl_s(make_pause(program, pending=["search"], returned=["shell"])) == 0.25
+
+
+def test_nothing_is_kept_of_what_nothing_goes_on_from() -> None:
+    replica = make_replica()
+    program = place(replica, make_program("a"), 10)
+    outlook = make_outlook(prefill=PrefillCost(10.0, 0.0, 0.0))
+    assert hold_s(Continuum(), replica, make_pause(program, is_last=True), outlook) == 0.0
+
+
+def _watched(cache_blocks: int) -> ContinuumHistory:
+    """Two programs on a replica: 40 blocks and 5 s of tools, then 60 blocks, twice over."""
+    scheduler = Scheduler(Continuum())
+    scheduler.handle(ReplicaUp(replica_id="r0", kv_blocks=cache_blocks, max_running=None), 0.0)
+    for at, name in ((0.0, "a"), (1.0, "b")):
+        first, grown = (Run(ord(name) << 32, 40),), (Run(ord(name) << 32, 60),)
+        for event, after in (
+            (ProgramArrived(program_id=name), 0.0),
+            (CallReady(call_id=f"{name}0", program_id=name, chain=first, prompt_tokens=640), 0.0),
+        ):
+            scheduler.handle(event, at + after)
+        scheduler.handle(CallFinished(f"{name}0", Usage(), first), at + 0.5)
+        scheduler.handle(ToolStarted(name, f"{name}t", "shell"), at + 0.5)
+    for at, name in ((5.5, "a"), (6.5, "b")):
+        scheduler.handle(ToolFinished(name, f"{name}t"), at)
+        grown = (Run(ord(name) << 32, 60),)
+        ready = CallReady(call_id=f"{name}1", program_id=name, chain=grown, prompt_tokens=960)
+        scheduler.handle(ready, at)
+    for at, name in ((8.5, "a"), (9.5, "b")):
+        scheduler.handle(CallFinished(f"{name}1", Usage(), (Run(ord(name) << 32, 60),)), at)
+        scheduler.handle(ProgramFinished(name), at)
+    return scheduler.outlook.observer(ContinuumHistory)
+
+
+def test_it_learns_gaps_by_tool_and_turns_from_what_happens() -> None:
+    history = _watched(cache_blocks=1_000)
+    assert history.gaps("shell") == [5.0, 5.0]
+    assert history.gaps(None) == [5.0, 5.0]
+    assert history.gaps("bash") == []
+    assert history.delays() == []  # both found their contexts kept
+
+
+def test_it_learns_what_waiting_costs_only_from_those_that_had_been_given_up() -> None:
+    # 80 blocks: b enters beside a; a grows at 5.5 s, b is given up, and waits from 6.5 s to 8.5 s.
+    assert _watched(cache_blocks=80).delays() == [2.0]

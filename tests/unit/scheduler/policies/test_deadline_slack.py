@@ -7,9 +7,8 @@ import pytest
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
 from agentrt.scheduler.policies.deadline_slack import DeadlineSlack
-from agentrt.scheduler.policies.occupancy import ByOccupancy
 from agentrt.scheduler.state import Program
-from tests.unit.scheduler.policies.placed_programs import make_call, make_program
+from tests.unit.scheduler.policies.placed_programs import make_call, make_outlook, make_program
 
 
 def _learned() -> Estimates:
@@ -28,17 +27,19 @@ def _program(deadline_at: float | None, *, turns: int = 0, attained_s: float = 0
     return program
 
 
-POLICY = DeadlineSlack(_learned(), turn_s=4.0, admission=ByOccupancy(patience_s=60.0))
+OUTLOOK = make_outlook(_learned())
+POLICY = DeadlineSlack(turn_s=4.0, patience_s=60.0)
 
 
 def _rank(program: Program, now: float) -> float:
-    return POLICY.rank(make_call(program, 5), now)
+    return POLICY.rank(make_call(program, 5), OUTLOOK, now)
 
 
 def test_what_is_left_are_this_turn_and_those_to_come_with_the_time_between() -> None:
     # 4 + 4 * (2 + 4), and after three turns of 3 s each 3 + 1 * (2 + 3)
-    assert POLICY.left_s(_program(None)) == pytest.approx(28.0, rel=0.05)
-    assert POLICY.left_s(_program(None, turns=3, attained_s=9.0)) == pytest.approx(8.0, rel=0.05)
+    assert OUTLOOK.left_s(_program(None), 4.0) == pytest.approx(28.0, rel=0.05)
+    begun = _program(None, turns=3, attained_s=9.0)
+    assert OUTLOOK.left_s(begun, 4.0) == pytest.approx(8.0, rel=0.05)
 
 
 def test_the_rank_is_the_latest_start() -> None:
@@ -65,7 +66,7 @@ def test_one_that_can_just_be_in_time_goes_first() -> None:
 
 
 def test_nobody_goes_before_those_that_came_a_patience_earlier() -> None:
-    policy = DeadlineSlack(_learned(), admission=ByOccupancy(patience_s=5.0))
+    policy = DeadlineSlack(patience_s=5.0)
     program = _program(95.0)
     # Its deadline is in the past of its arrival, and now earlier still: nothing but the bound holds.
-    assert policy.rank(make_call(program, 5), now=-1e6) == 95.0
+    assert policy.rank(make_call(program, 5), OUTLOOK, now=-1e6) == 95.0

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agentrt.scheduler.policies.infercept import ForwardCost, InferCept
-from tests.unit.scheduler.policies.placed_programs import make_program, make_replica, place
+from tests.unit.scheduler.policies.placed_programs import (
+    hold_s,
+    make_outlook,
+    make_pause,
+    make_program,
+    make_replica,
+    place,
+)
 
 COST = ForwardCost(step_s=1.0, token_s=0.01, chunk=10)  # a full step takes 1.1 s
 
@@ -34,7 +43,7 @@ def test_a_batch_that_fills_the_chunk_leaves_a_token_a_step() -> None:
 def test_the_published_fit() -> None:
     # 1000 tokens: 2 steps of 384 and 232 more
     expected = 0.0261136 * 3 * 384 + 0.0279e-3 * 232 * 232
-    waste = ForwardCost().discard_waste(1_000, batch_tokens=0, running_tokens=0)
+    waste = InferCept().cost.discard_waste(1_000, batch_tokens=0, running_tokens=0)
     assert waste == pytest.approx(expected)
 
 
@@ -45,9 +54,19 @@ def test_a_context_is_kept_until_the_time_so_far_wastes_more_than_discarding() -
         place(replica, make_program(f"b{sequence}", sequence), 20, runs=True)
     # 5 tokens a block: 50 tokens, two running with 200: 6 steps of 8 and 2 tokens
     waste = 1.1 * 21 * 8 + 0.08 * 6 * 200 + 0.02 * 202
-    policy = InferCept(COST, block_tokens=5)
-    assert policy.hold_s(program, replica, now=3.0) == pytest.approx(waste / 50)
+    policy, outlook = InferCept(step_s=1.0, token_s=0.01, chunk=10), make_outlook(block_tokens=5)
+    pause = make_pause(program, ended_at=3.0)
+    assert hold_s(policy, replica, pause, outlook) == pytest.approx(waste / 50)
 
 
-def test_a_program_without_a_context_has_nothing_to_keep() -> None:
-    assert InferCept().hold_s(make_program("a"), make_replica(), now=0.0) == 0.0
+def test_nothing_is_kept_of_what_nothing_goes_on_from() -> None:
+    replica = make_replica()
+    program = place(replica, make_program("a"), 10)
+    assert hold_s(InferCept(), replica, make_pause(program, is_last=True)) == 0.0
+
+
+def test_a_step_without_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        InferCept(step_s=math.inf)
+    with pytest.raises(ValueError, match="finite"):
+        InferCept(token_s=math.inf)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from agentrt.scheduler.policies.thunderagent import ThunderAgent
 from tests.unit.scheduler.policies.placed_programs import (
     make_call,
+    make_outlook,
+    make_pause,
     make_program,
     make_replica,
     place,
@@ -34,24 +38,27 @@ def test_a_shared_prefix_counts_for_each_that_has_it() -> None:
 def test_one_enters_up_to_the_last_token_of_the_capacity() -> None:
     replica = make_replica(kv_blocks=100)
     place(replica, make_program("a", 1), 50, runs=True)
+    call = make_call(make_program("b", 2), 40)
     # 1600 - (800 + 100) = 700 are left; 37 blocks and the margin are 692, 38 are 708
-    assert ThunderAgent().has_room(replica, 37)
-    assert not ThunderAgent().has_room(replica, 38)
+    assert ThunderAgent().short_to_enter(replica, call, 37) == 0.0
+    assert ThunderAgent().short_to_enter(replica, call, 38) == math.inf
 
 
 def test_alone_a_program_enters_whatever_it_needs() -> None:
-    assert ThunderAgent().has_room(make_replica(kv_blocks=1), 1_000)
+    call = make_call(make_program("a"), 1_000)
+    assert ThunderAgent().short_to_enter(make_replica(kv_blocks=1), call, 1_000) == 0.0
 
 
 def test_growth_beyond_the_capacity_is_stopped_while_somebody_can_be_paused() -> None:
     replica = make_replica(kv_blocks=100)
-    place(replica, make_program("a", 1), 50, runs=True)
+    running = place(replica, make_program("a", 1), 50, runs=True)
     acting = place(replica, make_program("b", 2), 30)
+    call = make_call(running, 1_000)
     # 900 + 580 are used of 1600: 7 blocks fit, 8 do not
-    assert ThunderAgent().may_grow(replica, 7)
-    assert not ThunderAgent().may_grow(replica, 8)
+    assert ThunderAgent().short_to_grow(replica, call, 7) == 0.0
+    assert ThunderAgent().short_to_grow(replica, call, 8) == math.inf
     replica.unplace(acting)
-    assert ThunderAgent().may_grow(replica, 1_000)
+    assert ThunderAgent().short_to_grow(replica, call, 1_000) == 0.0
 
 
 def test_restored_first_are_begun_programs_and_the_smallest_of_each_class() -> None:
@@ -64,7 +71,7 @@ def test_restored_first_are_begun_programs_and_the_smallest_of_each_class() -> N
         make_call(make_program("d", 4), 2),
         make_call(begun_small, 30),
     ]
-    order = sorted(calls, key=lambda call: policy.rank(call, now=5.0))
+    order = sorted(calls, key=lambda call: policy.rank(call, make_outlook(), now=5.0))
     assert [call.program.program_id for call in order] == ["a", "b", "c", "d"]
 
 
@@ -73,7 +80,16 @@ def test_places_are_taken_back_smallest_first_whenever_the_calls_ended(now: floa
     replica = make_replica(kv_blocks=1_000)
     large = place(replica, make_program("a", 1), 31)
     small = place(replica, make_program("b", 2), 30)
-    policy = ThunderAgent()
-    early_end = now + policy.hold_s(large, replica, now)
-    late_end = now + 77.7 + policy.hold_s(small, replica, now + 77.7)
-    assert late_end < early_end
+    ends = [
+        ThunderAgent().hold_until(
+            program.contexts[-1], make_pause(program, ended_at=at), replica, make_outlook(), at
+        )
+        for program, at in ((small, now + 77.7), (large, now))
+    ]
+    assert ends == sorted(ends)
+    assert ends[0] > now + 1e6
+
+
+def test_a_token_of_infinite_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        ThunderAgent(acting_weight=math.inf)
