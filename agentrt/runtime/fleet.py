@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from agentrt.clock import Clock
 from agentrt.ir.node import Tier
-from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
-from agentrt.runtime.pool import Context, Pool, Replica, Send
+from agentrt.runtime.pool import Ended, Pool, Replica, Send
 from agentrt.runtime.pool_call import over
 from agentrt.runtime.prompt_chains import Conversations, Measured
 from agentrt.scheduler.events import (
+    CallFinished,
+    CallId,
     CallReady,
     ProgramArrived,
     ProgramIdle,
@@ -28,6 +29,9 @@ _ELSEWHERE_S = 60.0
 each wait for a place the other one has would do so for ever."""
 
 
+IsLast: TypeAlias = Callable[[Completion], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """An answer, and what the scheduler knew of the call.
@@ -37,6 +41,7 @@ class Served:
         ready_at: When the call could have been sent, on the runtime's clock.
     """
 
+    call_id: CallId
     origin: str
     completion: Completion
     prompt: Measured
@@ -51,6 +56,7 @@ class Fleet:
         self._pools = pools
         self._clock = clock
         self._programs = 0
+        self._calls = 0
 
     def pool(self, tier: Tier | None) -> Pool:
         """Where calls of `tier` go."""
@@ -70,6 +76,11 @@ class Fleet:
                 deadline_at=None if deadline_s is None else self._clock.now() + deadline_s,
             ),
         )
+
+    def next_call_id(self) -> CallId:
+        """Never given before, at any pool."""
+        self._calls += 1
+        return f"c{self._calls}"
 
     def close(self) -> None:
         """Nothing happens by itself any more."""
@@ -111,11 +122,14 @@ class ScheduledProgram:
         for tier in tiers:
             self._membership(self._fleet.pool(tier))
 
-    async def complete(self, request: Request, send: Send, *, is_last: bool = False) -> Served:
+    async def complete(
+        self, request: Request, send: Send, *, is_last: IsLast | bool = False
+    ) -> Served:
         """Have the scheduler send `request`, and `send` it where it says.
 
         Args:
-            is_last: No later prompt will begin with this one and its answer.
+            is_last: No later prompt will begin with this one and its answer, as is known beforehand
+                or as the answer tells.
 
         Raises:
             BackendError: no replica is there, `send` has raised it, or the scheduler refuses.
@@ -133,29 +147,28 @@ class ScheduledProgram:
         prompt = conversations.prompt(request)
         contexts: list[Measured] = []
 
-        def context(completion: Completion) -> Chain:
+        def ended(completion: Completion) -> CallFinished:
             answer = Message("assistant", completion.text, completion.tool_calls)
-            contexts.append(conversations.context(prompt, answer, is_last=is_last))
+            is_end = is_last if isinstance(is_last, bool) else is_last(completion)
+            contexts.append(conversations.context(prompt, answer, is_last=is_end))
             pool.rate.learn(prompt.characters, completion.usage.prompt_tokens)
-            return contexts[-1].chain
+            return CallFinished(ready.call_id, completion.usage, contexts[-1].chain, is_end)
 
         ready_at = pool.now()
         ready = CallReady(
-            call_id=pool.next_call_id(),
+            call_id=self._fleet.next_call_id(),
             program_id=self.program_id,
             chain=prompt.chain,
             prompt_tokens=pool.rate.tokens(prompt.characters),
             max_completion_tokens=request.options.max_tokens,
-            is_last=is_last,
+            is_last=is_last is True,
         )
-        completion = await self._complete(pool, ready, send, context)
-        return Served(pool.origin, completion, prompt, contexts[-1], ready_at)
+        completion = await self._complete(pool, ready, send, ended)
+        return Served(ready.call_id, pool.origin, completion, prompt, contexts[-1], ready_at)
 
-    async def _complete(
-        self, pool: Pool, ready: CallReady, send: Send, context: Context
-    ) -> Completion:
+    async def _complete(self, pool: Pool, ready: CallReady, send: Send, ended: Ended) -> Completion:
         if len(self._memberships) == 1:
-            return await pool.complete(ready, send, context)
+            return await pool.complete(ready, send, ended)
         loop = asyncio.get_running_loop()
         waits_long = loop.call_later(_ELSEWHERE_S, self._give_way, pool)
 
@@ -164,7 +177,7 @@ class ScheduledProgram:
             return await send(replica)
 
         try:
-            return await pool.complete(ready, send_at_last, context)
+            return await pool.complete(ready, send_at_last, ended)
         finally:
             waits_long.cancel()
 
@@ -174,8 +187,10 @@ class ScheduledProgram:
             if pool is not waits_at and not self._is_over:
                 pool.tell(ProgramIdle(self.program_id))
 
-    def tool_started(self, tool: str, arguments: Mapping[str, Any]) -> str | None:
-        """A tool is at work. What to give to `tool_finished`; None: there is nobody to tell.
+    def tool_started(
+        self, tool: str, arguments: Mapping[str, Any], *, asked_by: CallId | None = None
+    ) -> str | None:
+        """A tool is at work, asked for by the answer to a call, if it is known to which. What to give to `tool_finished`; None: there is nobody to tell.
 
         Before its first call a program has nothing at a server that a tool could keep waiting.
         """
@@ -184,7 +199,9 @@ class ScheduledProgram:
         self._tools_made += 1
         tool_call_id = f"t{self._tools_made}"
         self._tools[tool_call_id] = self._callees
-        event = ToolStarted(self.program_id, tool_call_id, tool, argument_class(arguments))
+        event = ToolStarted(
+            self.program_id, tool_call_id, tool, argument_class(arguments), asked_by
+        )
         for pool in self._callees:
             pool.tell(event)
         return tool_call_id

@@ -14,7 +14,7 @@ from agentrt.dsl.value_type import ValueType
 from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaError
 from agentrt.ir.request import Chunk, Completion, Message, Request
 from agentrt.runtime.backoff import backend_wait_s
-from agentrt.runtime.fleet import ScheduledProgram, Served
+from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
 
 
@@ -45,7 +45,8 @@ class LLMCall:
     Attributes:
         is_text_final: Nothing is tried again once text has been handed to `on_chunk`: whoever reads
             it cannot take it back.
-        is_last: No later prompt of the program will begin with this one and its answer.
+        is_last: No later prompt of the program will begin with this one and its answer; or what
+            tells so from the answer.
     """
 
     request: Request
@@ -53,7 +54,7 @@ class LLMCall:
     observer: CallObserver
     on_chunk: OnChunk | None = None
     is_text_final: bool = False
-    is_last: bool = False
+    is_last: IsLast | bool = False
 
 
 class LLMCalls:

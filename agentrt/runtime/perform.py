@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from agentrt.backends.base import OnChunk
+from agentrt.backends.written_calls import with_written_calls
 from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import InvariantError, SchemaError, ToolError
@@ -20,6 +21,7 @@ from agentrt.runtime.journal import Journal
 from agentrt.runtime.llm_calls import Attempt, LLMCall, LLMCalls, first_messages
 from agentrt.runtime.restore import completion_to_json
 from agentrt.runtime.tool_calls import ToolCalls
+from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
 
 _NO_USAGE = Usage()
@@ -46,6 +48,7 @@ class Performer:
         self._llms = llms
         self._clock = clock
         self.program = program
+        self._latest_calls: dict[str, CallId] = {}
         self._origin_s = clock.now()
 
     def now(self) -> float:
@@ -102,11 +105,18 @@ class Performer:
             program_id=self._journal.run_id,
             node_id=instance.id,
         )
+        offered = {tool.name for tool in request.tools}
+
+        def is_last(completion: Completion) -> bool:
+            """An agent that calls no tool has ended, but for an answer that does not fit."""
+            return not with_written_calls(completion, offered, turn=0).tool_calls
+
         call = LLMCall(
             request=request,
             program=self.program,
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
+            is_last=is_last,
         )
         return await self._llms.complete(call)
 
@@ -202,7 +212,10 @@ class Performer:
             )
             journal.attempt_failed(instance, record, wait_s)
 
-        tool_call_id = self.program.tool_started(tool.name, arguments)
+        agent = "" if instance.parent is None else instance.parent.id
+        tool_call_id = self.program.tool_started(
+            tool.name, arguments, asked_by=self._latest_calls.get(agent)
+        )
         try:
             return await self._tools.call(
                 tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
@@ -211,7 +224,8 @@ class Performer:
             self.program.tool_finished(tool_call_id)
 
     def _observer(self, instance: Instance) -> InstanceObserver:
-        return InstanceObserver(instance, self._journal, self.now, self._origin_s)
+        calls = self._latest_calls if isinstance(instance.work, AgentTurn) else None
+        return InstanceObserver(instance, self._journal, self.now, self._origin_s, calls)
 
     def watching(self, instance: Instance, then: OnChunk | None = None) -> OnChunk | None:
         """Tells observers of each chunk, then `then`; None if nobody wants to know."""
@@ -228,15 +242,25 @@ class Performer:
 
 
 class InstanceObserver:
-    """Records the attempts of an LLM call on its instance and in the journal."""
+    """Records the attempts of an LLM call on its instance and in the journal.
+
+    Attributes:
+        latest_calls: Each agent's latest turn, as the schedulers know it, for the tools it asks for.
+    """
 
     def __init__(
-        self, instance: Instance, journal: Journal, now: Callable[[], float], origin_s: float
+        self,
+        instance: Instance,
+        journal: Journal,
+        now: Callable[[], float],
+        origin_s: float,
+        latest_calls: dict[str, CallId] | None,
     ) -> None:
         self._instance = instance
         self._journal = journal
         self._now = now
         self._origin_s = origin_s
+        self.latest_calls = latest_calls
 
     def call_sent(self, attempt: int) -> None:
         self._instance.attempts = attempt
@@ -247,6 +271,9 @@ class InstanceObserver:
     def call_ended(self, attempt: Attempt) -> None:
         served = attempt.served
         completion = None if served is None else served.completion
+        parent = self._instance.parent
+        if served is not None and self.latest_calls is not None and parent is not None:
+            self.latest_calls[parent.id] = served.call_id
         record = AttemptRecord(
             run_id=self._journal.run_id,
             node_id=self._instance.id,

@@ -15,7 +15,6 @@ from typing import TypeAlias, assert_never
 from agentrt.backends.base import Backend
 from agentrt.clock import Clock
 from agentrt.errors import BackendError, InvariantError, RateLimited
-from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Capabilities, Completion
 from agentrt.runtime.pool_call import PoolCall, over
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
@@ -66,8 +65,8 @@ class Replica:
 
 
 Send: TypeAlias = Callable[[Replica], Awaitable[Completion]]
-Context: TypeAlias = Callable[[Completion], Chain]
-"""The blocks of a call's prompt and answer, once the answer is there."""
+Ended: TypeAlias = Callable[[Completion], CallFinished]
+"""What the scheduler is to be told of a call, once the answer is there."""
 
 
 class Pool:
@@ -98,7 +97,6 @@ class Pool:
         self._scheduling = scheduling
         self._scheduler = Scheduler(scheduling.policy())
         self._calls: dict[CallId, PoolCall] = {}
-        self._calls_made = 0
         self._timers: dict[TimerId, asyncio.TimerHandle] = {}
         self._now = -math.inf
 
@@ -175,7 +173,7 @@ class Pool:
         is_cut = is_cancelled or bool(left)
         self.tell(ProgramCancelled(program_id) if is_cut else ProgramFinished(program_id))
 
-    async def complete(self, ready: CallReady, send: Send, context: Context) -> Completion:
+    async def complete(self, ready: CallReady, send: Send, ended: Ended) -> Completion:
         """Wait until the scheduler sends the call, and `send` it where it says.
 
         Once the answer has arrived, or `send` has raised, the call is over and its slot free. If
@@ -189,20 +187,15 @@ class Pool:
         try:
             self.tell(ready)
             completion = await self._sent(ready.call_id, call, send)
-            chain = context(completion)
+            finished = ended(completion)
         except asyncio.CancelledError:
             self._ended(ready.call_id, call, CallCancelled(ready.call_id))
             raise
         except BaseException:
             self._ended(ready.call_id, call, CallFailed(ready.call_id))
             raise
-        self._ended(ready.call_id, call, CallFinished(ready.call_id, completion.usage, chain))
+        self._ended(ready.call_id, call, finished)
         return completion
-
-    def next_call_id(self) -> CallId:
-        """Never given before."""
-        self._calls_made += 1
-        return f"c{self._calls_made}"
 
     # -- the scheduler -----------------------------------------------------------------------
 

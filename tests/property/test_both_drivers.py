@@ -307,8 +307,8 @@ class AsTheRuntimeHears:
                 event = replace(event, kv_blocks=KV_BLOCKS)
             case CallReady():
                 event = replace(event, is_last=False)
-            case CallFinished(call_id, usage, context):
-                event = CallFinished(call_id, Usage(0, 0, usage.completion_tokens), context)
+            case CallFinished(call_id, usage, context, _):
+                event = CallFinished(call_id, Usage(0, 0, usage.completion_tokens), context, False)
             case _:
                 pass
         actions = self._scheduler.handle(event, now)

@@ -168,12 +168,35 @@ def test_an_agents_story_is_told_in_full() -> None:
         ProgramFinished(program),
     ]
     assert watched.of(ToolStarted, ToolFinished) == [
-        ToolStarted(program, "t1", "bash", "pytest"),
+        ToolStarted(program, "t1", "bash", "pytest", "c1"),
         ToolFinished(program, "t1"),
-        ToolStarted(program, "t2", "bash", "false"),
+        ToolStarted(program, "t2", "bash", "false", "c2"),
         ToolFinished(program, "t2"),
     ]
     assert_nothing_is_left(watched.log)
+
+
+@workflow
+def all_fixed(tasks: list[str]) -> list[str]:
+    return fix.map(tasks)
+
+
+def test_tools_are_told_with_the_turn_that_asked_and_agents_that_ask_for_none_have_ended() -> None:
+    watched = Watched(ScriptedBackend(act("x"), latency_s=lambda r: len(r.messages[0].content)))
+    watched.run(lambda runtime: runtime.run(all_fixed, ["a", "bb"]))
+    assert [(e.tool_call_id, e.call_id) for e in watched.of(ToolStarted)] == [
+        ("t1", "c1"),
+        ("t2", "c2"),
+    ]
+    ended = {event.call_id: event.is_last for event in watched.of(CallFinished)}
+    assert ended == {"c1": False, "c2": False, "c3": True, "c4": True}
+    assert {event.is_last for event in watched.of(CallReady)} == {False}
+
+
+def test_a_call_of_a_function_is_the_last_of_its_kind() -> None:
+    watched = Watched(ScriptedBackend("x"))
+    watched.run(lambda runtime: runtime.run(asked, "?"))
+    assert [event.is_last for event in watched.of(CallReady, CallFinished)] == [True, True]
 
 
 def test_each_turn_begins_with_the_blocks_that_the_one_before_left() -> None:
