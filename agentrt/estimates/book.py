@@ -56,6 +56,7 @@ class Estimates:
         `seconds` is the time from the completion to the call.
         """
         self.turns.observe(workflow, turn, is_last=False)
+        self.next_call.observe_any(workflow, seconds)
         if not uses:
             self.next_call.observe_no_tool(workflow, seconds)
         elif len(uses) == 1:

@@ -37,12 +37,14 @@ class NextCallEstimates:
     """Learns from turns that led to a next call; answers for turns that may.
 
     The ladder is (tool, argument class), tool, all tools, prior. Turns without a tool are kept
-    apart, by workflow: no tool tells anything about them.
+    apart, by workflow: no tool tells anything about them. For the moments before it is known what
+    a turn calls, all turns of a workflow are counted together as well.
     """
 
     def __init__(self, *, shrinkage: float = 3.0, capacity: int = 512) -> None:
         self._tools = Ladder(SECONDS, PRIOR, shrinkage=shrinkage, capacity=capacity)
         self._persons = Ladder(SECONDS, PERSON_PRIOR, shrinkage=shrinkage, capacity=capacity // 4)
+        self._workflows = Ladder(SECONDS, PRIOR, shrinkage=shrinkage, capacity=capacity // 4)
         self._overhead = Ladder(SECONDS, OVERHEAD_PRIOR, capacity=0)
 
     def observe(self, use: ToolUse, seconds: float) -> None:
@@ -63,6 +65,10 @@ class NextCallEstimates:
         """A turn without a tool was followed by a call after `seconds`."""
         self._persons.observe((workflow,) if workflow else (), seconds)
 
+    def observe_any(self, workflow: str, seconds: float) -> None:
+        """A turn of `workflow`, whatever tools it had, was followed by a call after `seconds`."""
+        self._workflows.observe((workflow,) if workflow else (), seconds)
+
     def next_call(self, pending: Sequence[ToolUse]) -> Remaining:
         """Time from a completion to the next call, given the tools that have not returned yet."""
         if len(pending) == 1:
@@ -79,6 +85,10 @@ class NextCallEstimates:
         """Time from a completion to the next call where no tool was called."""
         return self._persons.distribution((workflow,) if workflow else ())
 
+    def next_call_of_any(self, workflow: str) -> Distribution:
+        """Time from a completion to the next call where it is not known yet what the turn calls."""
+        return self._workflows.distribution((workflow,) if workflow else ())
+
     def after_tools(self) -> Distribution:
         """Time from the last tool's return to the next call."""
         return self._overhead.distribution()
@@ -91,12 +101,14 @@ class NextCallEstimates:
         """Add what `other` has seen."""
         self._tools.merge(other._tools)
         self._persons.merge(other._persons)
+        self._workflows.merge(other._workflows)
         self._overhead.merge(other._overhead)
 
     def to_json(self) -> Json:
         return {
             "tools": self._tools.to_json(),
             "persons": self._persons.to_json(),
+            "workflows": self._workflows.to_json(),
             "overhead": self._overhead.to_json(),
         }
 
@@ -105,6 +117,7 @@ class NextCallEstimates:
         fields = an_object(data)
         self._tools.load(a_field(fields, "tools"))
         self._persons.load(a_field(fields, "persons"))
+        self._workflows.load(a_field(fields, "workflows"))
         self._overhead.load(a_field(fields, "overhead"))
 
     @staticmethod

@@ -15,6 +15,7 @@ from typing import assert_never
 from agentrt.errors import InvariantError
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
+from agentrt.ir.prefix import Chain, block_count
 from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer
 from agentrt.scheduler.events import (
     CallCancelled,
@@ -160,11 +161,9 @@ class Scheduler:
         call = self._stepped(event)
         program = call.program
         program.turns += 1
-        pause = Pause(
-            program, event.context, now, program.turns, call.is_last or event.is_last, now
-        )
+        pause = _paused(call, event.context, now, is_last=call.is_last or event.is_last)
         self.outlook.call_finished(call, event.usage, pause)
-        self._places.learn(call, event.usage.cached_tokens / self.outlook.block_tokens)
+        self._places.learn(call, event.usage.cached_tokens / self.outlook.block_tokens, now)
         self._ended(call, now, pause)
 
     def _ended(self, call: Call, now: float, pause: Pause | None = None) -> None:
@@ -177,7 +176,7 @@ class Scheduler:
             self._places.entering.serve(program, now - call.sent_at)
         if call.context is not None:
             # One that failed is likely to be made again at once, or its program to end.
-            pause = pause or Pause(program, call.context.chain, now, program.turns, False, now)
+            pause = pause or _paused(call, call.context.chain, now)
             self._places.pause(call.context, pause, now)
 
     def _cancelled(self, call: Call, now: float, actions: list[SchedulerAction]) -> None:
@@ -351,3 +350,10 @@ class Scheduler:
         return InvariantError(
             f"program {program_id!r}: {message}", story=tuple(self._stories[program_id])
         )
+
+
+def _paused(call: Call, context: Chain, now: float, *, is_last: bool = False) -> Pause:
+    """What begins now that `call` is over and has left `context`."""
+    prompt_blocks = min(block_count(call.chain), block_count(context))
+    program = call.program
+    return Pause(program, context, prompt_blocks, now, program.turns, is_last, now)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar, cast
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.distribution import Distribution
 from agentrt.estimates.durations import ToolUse
-from agentrt.ir.prefix import block_count, shared_blocks
+from agentrt.ir.prefix import shared_blocks
 from agentrt.ir.request import Usage
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.state import Call, Pause, Program
@@ -53,9 +53,9 @@ class Outlook:
         found: Pause | None = None
         longest = 0
         for pause in pauses.values():
-            blocks = block_count(pause.context)
-            if blocks > longest and shared_blocks(pause.context, call.chain) == blocks:
-                found, longest = pause, blocks
+            shared = shared_blocks(pause.context, call.chain)
+            if shared > longest and shared >= pause.prompt_blocks:
+                found, longest = pause, shared
         call.pause = found
         if found is None or found.is_over:
             return
@@ -129,20 +129,20 @@ class Outlook:
     def wait(self, pause: Pause) -> tuple[Distribution, float]:
         """How long it is until a call goes on from `pause`, and since when that is counted.
 
-        While several tools are at work, that of the one that is expected to be the last. Where
-        nothing is known of tools, that of all turns with one.
+        While several tools are at work, that of the one that is expected to be the last. Before any
+        has been heard of, that of all turns of the program's workflow.
         """
         next_call = self.estimates.next_call
         if not pause.pending:
             if pause.returned:
                 return next_call.after_tools(), pause.changed_at
-            return next_call.next_call_of(_ANY_TOOL), pause.ended_at
+            return next_call.next_call_of_any(pause.program.workflow), pause.ended_at
         use, started_at = max(
             pause.pending.values(), key=lambda at_work: self._expected_end(*at_work)
         )
         return next_call.next_call_of(use), started_at
 
-    def rebuild_s(self, replica_id: ReplicaId, blocks: int, of_blocks: int) -> float:
+    def rebuild_s(self, replica_id: ReplicaId, blocks: float, of_blocks: int) -> float:
         """What it costs a replica to compute the last `blocks` of a prompt of `of_blocks`."""
         tokens = self.block_tokens
         return self.estimates.prefill(replica_id).seconds(blocks * tokens, of_blocks * tokens)

@@ -23,6 +23,9 @@ from agentrt.scheduler.waiting import Rank
 LOOKAHEAD = 4
 """How many of the first waiting calls are tried when room comes up; bounds the cost of an event."""
 
+_NOTABLE_BLOCKS = 16  # of what was kept for a call, for it to tell something
+_NOTABLE_LOSS = 0.25
+
 
 class Places:
     """The places of all replicas, and the calls that wait.
@@ -119,11 +122,17 @@ class Places:
             self._release_followers(call, replica)
             self._unpin(call, replica)
 
-    def learn(self, call: Call, cached_blocks: float) -> None:
-        """The answer to `call` says what of its prompt was cached."""
+    def learn(self, call: Call, cached_blocks: float, now: float) -> None:
+        """The answer to `call` says how many blocks of its prompt were found in the cache."""
         replica = self.replica_of(call)
-        if replica is not None:
-            replica.learn(call, cached_blocks)
+        if replica is None or call.kept_blocks < _NOTABLE_BLOCKS or call.sent_at is None:
+            return
+        lost = call.kept_blocks - cached_blocks
+        if lost < call.kept_blocks * _NOTABLE_LOSS:
+            replica.learn(0.0)
+            return
+        again_s = self._outlook.rebuild_s(replica.replica_id, lost, call.kept_blocks)
+        replica.learn(again_s / max(now - call.sent_at, 1e-6))
 
     def pause(self, context: PlacedContext, pause: Pause, now: float) -> None:
         """The call on `context` has ended: from now on it is kept only for so long."""

@@ -84,8 +84,10 @@ class RadixCache:
         node = self._use(self._ending(place))
         missing = block_count(chain) - place.matched
         if missing > 0:
-            missing = min(missing, self._room_beside(node))
+            self._refer(node)  # while room is made, nothing of the chain itself goes
+            missing = max(0, min(missing, self.capacity_blocks - self.referenced_blocks))
             self.evict(self.used_blocks + missing - self.capacity_blocks)
+            self._unrefer(node)
             self._append(node, chain, place.matched, missing)
         return place.matched + missing
 
@@ -93,23 +95,13 @@ class RadixCache:
         """Use and reference what is cached of the chain."""
         place = self._find(chain)
         end = self._use(self._ending(place))
-        node = end
-        while node.parent is not None:
-            if node.references == 0:
-                self.referenced_blocks += node.count
-            node.references += 1
-            node = node.parent
+        self._refer(end)
         return Reference(end, place.matched)
 
     def release(self, reference: Reference) -> None:
         """Give a reference back, once. This is a use: engines free blocks in order of last use."""
         end = reference.take()
-        node = end
-        while node.parent is not None:
-            node.references -= 1
-            if node.references == 0:
-                self.referenced_blocks -= node.count
-            node = node.parent
+        self._unrefer(end)
         self._offer(self._use(end))
 
     def evict(self, blocks: int) -> int:
@@ -246,13 +238,21 @@ class RadixCache:
         head.count = 0
         self._nodes -= 1
 
-    def _room_beside(self, node: Node) -> int:
-        """How many blocks fit if all goes that nobody references and is not on the way to `node`."""
-        kept = 0
-        while node.parent is not None and node.references == 0:
-            kept += node.count
+    def _refer(self, end: Node) -> None:
+        node = end
+        while node.parent is not None:
+            if node.references == 0:
+                self.referenced_blocks += node.count
+            node.references += 1
             node = node.parent
-        return self.capacity_blocks - self.referenced_blocks - kept
+
+    def _unrefer(self, end: Node) -> None:
+        node = end
+        while node.parent is not None:
+            node.references -= 1
+            if node.references == 0:
+                self.referenced_blocks -= node.count
+            node = node.parent
 
     def _append(self, node: Node, chain: Chain, skipped: int, count: int) -> None:
         """Add `count` blocks of the chain under `node`, those after the first `skipped`."""

@@ -14,9 +14,7 @@ from agentrt.scheduler.waiting import WaitingCalls
 
 _UNBOUNDED = 1 << 62
 _GROWTHS_REMEMBERED = 64
-_NOTABLE_BLOCKS = 16  # what of a prompt is expected to be cached, to be learned from
-_NOTABLE_LOSS = 0.25
-_SHRINK, _GROW, _LEAST_SHARE = 0.95, 0.002, 0.1
+_SHRINK, _GROW, _LEAST_SHARE = 0.25, 0.002, 0.1
 
 
 class Replica:
@@ -32,8 +30,8 @@ class Replica:
         share: The part of the cache that calls find their blocks in: all of it, unless answers say
             that blocks were lost which should have been there, to traffic that is not ours, say.
         foreign_blocks: Blocks that calls of others are at work on, as the server reports.
-        growth_blocks: By how much a branch grows at a time, on average lately: once when its call
-            is sent, with what tools have said, and once with its answer.
+        prompt_growth, answer_growth: By how many blocks a branch grows when its next call is sent,
+            with what tools have said, and with the answer; on average lately.
     """
 
     def __init__(
@@ -51,7 +49,8 @@ class Replica:
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}
         self.returning = WaitingCalls()
-        self.growth_blocks = 0.0
+        self.prompt_growth = 0.0
+        self.answer_growth = 0.0
         self.contexts = 0
         self.followers = Followers()
         self.share = 1.0
@@ -92,10 +91,9 @@ class Replica:
         context = PlacedContext(program, chain, self._contexts.acquire(chain))
         earlier = self.branch_of(program, chain)
         if earlier is not None:
-            grown = context.reference.blocks - earlier.placed_blocks
-            self.growth_blocks += (grown - self.growth_blocks) / _GROWTHS_REMEMBERED
+            context.grown_blocks = max(0, context.reference.blocks - earlier.placed_blocks)
             self._give_up(program, earlier)
-        context.placed_blocks = context.reference.blocks
+        context.placed_blocks = context.prompt_blocks = context.reference.blocks
         context.own_blocks = context.reference.exclusive_blocks
         program.contexts.append(context)
         self.contexts += 1
@@ -106,34 +104,42 @@ class Replica:
 
     def send(self, call: Call, now: float) -> None:
         """`call` is at work here from now on, and its program has a place."""
+        kept = call.context
+        kept_blocks = kept.reference.blocks if kept is not None and kept.is_counted else 0
         call.context = self.place(call.program, call.chain)
+        if call.context.grown_blocks is not None:
+            self.prompt_growth += _drawn(self.prompt_growth, call.context.grown_blocks)
         self.running[call.call_id] = call
         call.phase, call.replica_id, call.sent_at = CallPhase.SENT, self.replica_id, now
         if self.shadow is not None:
-            call.cached_blocks = self.shadow.cached_blocks(call.chain)
+            cached = self.shadow.cached_blocks(call.chain)
+            call.kept_blocks = min(kept_blocks, cached)
             call.shadow_reference = self.shadow.send(call.chain)
-            self.followers.sent(call, call.cached_blocks)
+            self.shadow.reserve(self.answer_growth * len(self.running))
+            self.followers.sent(call, cached)
 
     def end(self, call: Call, context: Chain | None) -> None:
         """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
         del self.running[call.call_id]
         if context is not None:
+            prompt_blocks = block_count(call.chain)
             call.context = self.place(call.program, context)
+            call.context.prompt_blocks = min(prompt_blocks, call.context.placed_blocks)
+            grown = call.context.placed_blocks - prompt_blocks
+            self.answer_growth += _drawn(self.answer_growth, grown)
         if self.shadow is not None and call.shadow_reference is not None:
+            self.shadow.reserve(self.answer_growth * len(self.running))
             self.shadow.end(call.shadow_reference, context)
 
-    def learn(self, call: Call, cached_blocks: float) -> None:
-        """The answer to `call` says how many blocks of its prompt were found in the cache.
+    def learn(self, cost: float) -> None:
+        """A call went on from a branch that was kept, and had to compute `cost` of its time again.
 
-        Fewer than there should have been: the cache is smaller for us than it is said to be. The
-        share falls by a twentieth with each such answer, and rises slowly with the others.
+        The cache is smaller for us than it is said to be, if that happens: the share falls by a
+        quarter for a call that did nothing else, and rises slowly with those that lost nothing.
         """
-        if self.shadow is None or call.cached_blocks < _NOTABLE_BLOCKS:
-            return
-        loss = 1.0 - cached_blocks / call.cached_blocks
-        share = self.share * _SHRINK if loss > _NOTABLE_LOSS else self.share + _GROW
+        share = self.share * (1.0 - _SHRINK * min(cost, 1.0)) if cost > 0.0 else self.share + _GROW
         share = min(max(share, _LEAST_SHARE), 1.0)
-        if share != self.share:
+        if self.shadow is not None and share != self.share:
             self.share = share
             self.shadow.resize(self.capacity_blocks)
 
@@ -147,13 +153,17 @@ class Replica:
         self.shadow.resize(self.capacity_blocks)
 
     def branch_of(self, program: Program, chain: Chain) -> PlacedContext | None:
-        """The longest branch that `chain` goes on with, if there is one."""
+        """The branch that `chain` goes on with, if there is one.
+
+        It begins with the whole prompt of that branch's last call, but not always with its answer:
+        chat templates leave out what a model thought.
+        """
         found: PlacedContext | None = None
         longest = -1
         for context in program.contexts:
-            blocks = block_count(context.chain)
-            if blocks > longest and shared_blocks(context.chain, chain) == blocks:
-                found, longest = context, blocks
+            shared = shared_blocks(context.chain, chain)
+            if shared > longest and shared >= min(context.prompt_blocks, context.reference.blocks):
+                found, longest = context, shared
         return found
 
     def drop(self, program: Program, context: PlacedContext) -> None:
@@ -196,3 +206,8 @@ class Replica:
         context.resume()
         self._contexts.release(context.reference)
         self._contexts.evict(self._contexts.evictable_blocks)
+
+
+def _drawn(average: float, value: float) -> float:
+    """By how much `value` moves an average of the latest ones."""
+    return (value - average) / _GROWTHS_REMEMBERED

@@ -21,6 +21,8 @@ class Shadow:
 
     def __init__(self, kv_blocks: int) -> None:
         self._cache = RadixCache(int(kv_blocks * (1.0 - MARGIN)), on_spared=self._spare)
+        self._kv_blocks = float(kv_blocks)
+        self._reserved = 0.0
         self._spared: list[PlacedContext] = []
 
     def cached_blocks(self, chain: Chain) -> int:
@@ -45,8 +47,13 @@ class Shadow:
 
     def resize(self, kv_blocks: float) -> None:
         """Take the cache to be of another size; what is too much goes, least recently used first."""
-        self._cache.capacity_blocks = int(kv_blocks * (1.0 - MARGIN))
-        self._cache.evict(-self._cache.free_blocks)
+        self._kv_blocks = kv_blocks
+        self._fit()
+
+    def reserve(self, blocks: float) -> None:
+        """So many blocks are taken, or will be, by answers that are being written."""
+        self._reserved = blocks
+        self._fit()
 
     def hold(self, context: PlacedContext) -> Claim:
         """Have the blocks of `context` used again before they are evicted."""
@@ -60,3 +67,7 @@ class Shadow:
     def _spare(self, claim: Claim) -> None:
         if isinstance(claim.owner, PlacedContext):
             self._spared.append(claim.owner)
+
+    def _fit(self) -> None:
+        self._cache.capacity_blocks = int(self._kv_blocks * (1.0 - MARGIN) - self._reserved)
+        self._cache.evict(-self._cache.free_blocks)

@@ -65,6 +65,7 @@ class Pause:
     """What a program does from the end of a call to the call that goes on from it.
 
     Attributes:
+        prompt_blocks: How many of the blocks of `context` were the call's prompt.
         turn: Calls of the program that had ended then, this one included.
         is_last: As far as is known, no call will go on from it.
         changed_at: When what is known of the wait last changed: the call ended, a tool started, or
@@ -77,6 +78,7 @@ class Pause:
 
     program: Program
     context: Chain
+    prompt_blocks: int
     ended_at: float
     turn: int
     is_last: bool
@@ -95,7 +97,9 @@ class PlacedContext:
         pause: Since its call has ended: what is known of the wait; None while a call is under way.
         held_until: During a pause: until when it is kept though others wait.
         is_counted: It has not been given up, and no longer one has taken its place.
-        placed_blocks: How many blocks it had when it was placed; own_blocks: that only it needed.
+        placed_blocks: How many blocks it had when it was placed; of those `own_blocks` only it
+            needed, and the first `prompt_blocks` were its call's prompt.
+        grown_blocks: How many more that was than the branch had that it goes on with, if any.
         claim: During a pause: the wish that its blocks stay in the replica's cache.
         is_pinned: During a pause: the replica was asked to hold them.
     """
@@ -108,6 +112,8 @@ class PlacedContext:
     is_counted: bool = True
     placed_blocks: int = 0
     own_blocks: int = 0
+    prompt_blocks: int = 0
+    grown_blocks: int | None = None
     claim: Claim | None = None
     is_pinned: bool = False
 
@@ -125,18 +131,18 @@ class Call:
     Attributes:
         context: What its program's place counts for it: the branch it goes on with, then its own.
         pause: The one it goes on from, as far as is known.
-        cached_blocks: How many blocks of its prompt should have been cached when it was sent.
         was_pinned: The branch it goes on with is held, and need not be once its prompt is computed.
+        kept_blocks: Blocks of the branch it goes on with that were kept for it until it was sent.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
     __slots__ = (
-        "cached_blocks",
         "call_id",
         "chain",
         "context",
         "first_token_at",
         "is_last",
+        "kept_blocks",
         "pause",
         "phase",
         "program",
@@ -180,7 +186,7 @@ class Call:
         self.started_at: float | None = None
         self.first_token_at: float | None = None
         self.shadow_reference: Reference | None = None
-        self.cached_blocks = 0
+        self.kept_blocks = 0
         self.phase = CallPhase.READY
 
     @property

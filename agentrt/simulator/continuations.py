@@ -7,19 +7,19 @@ from agentrt.ir.workload import CallStep, ProgramTrace, StepId
 
 
 def last_calls(trace: ProgramTrace) -> frozenset[StepId]:
-    """The calls whose context no later prompt of the program begins with.
+    """The calls that no later prompt of the program goes on from: none begins with their prompt.
 
     An agent knows it of a call when it has the answer: one that asks for no tool ends it.
     """
     # A block's id names all before it, and chains are joined from their start: a prompt that begins
-    # with a context has, in place of its last run, one with the same first block, as long or longer.
+    # with another has, in place of its last run, one with the same first block, as long or longer.
     longest: dict[BlockId, int] = {}
     found: set[StepId] = set()
     for step in range(len(trace.steps) - 1, -1, -1):
         made = trace.steps[step]
         if not isinstance(made, CallStep):
             continue
-        if not made.context or longest.get(made.context[-1].first, 0) < made.context[-1].count:
+        if not made.prompt or longest.get(made.prompt[-1].first, 0) < made.prompt[-1].count:
             found.add(step)
         for run in made.prompt:
             longest[run.first] = max(longest.get(run.first, 0), run.count)

@@ -60,7 +60,7 @@ class ByOccupancy:
         if not replica.placed:
             return 0.0  # alone, a program goes whatever it needs
         limit = replica.capacity_blocks * (1.0 - self.headroom)
-        turn_blocks = 2.0 * replica.growth_blocks  # what tools have said, and the answer
+        turn_blocks = replica.prompt_growth + replica.answer_growth
         growth_blocks = turn_blocks * self.growth_turns * (replica.contexts + 1)
         return replica.occupied_blocks + needed_blocks + growth_blocks - limit
 

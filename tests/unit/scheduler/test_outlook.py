@@ -253,7 +253,10 @@ def test_the_wait_is_that_of_the_tool_from_its_start_and_of_any_before_one_is_kn
     scheduler = _scheduler()
     _play(scheduler, *FIRST_TURN)
     next_call = scheduler.outlook.estimates.next_call
-    assert scheduler.outlook.wait(_pause(scheduler)) == (next_call.next_call_of(ToolUse("")), 1.0)
+    assert scheduler.outlook.wait(_pause(scheduler)) == (
+        next_call.next_call_of_any(_pause(scheduler).program.workflow),
+        1.0,
+    )
     _play(scheduler, (3.0, started("t0", SH)))
     assert scheduler.outlook.wait(_pause(scheduler)) == (next_call.next_call_of(SH), 3.0)
 

@@ -97,6 +97,16 @@ def test_blocks_that_are_not_there_are_not_claimed() -> None:
     assert (cache.used_blocks, spared) == (0, [])
 
 
+def test_what_is_being_cached_does_not_make_room_for_its_own_end() -> None:
+    cache, spared = _cache(20)
+    cache.insert(B)
+    cache.claim(B, "b")
+    cache.insert(A)
+    # B is spared once, and then older than nothing but A itself.
+    assert cache.insert(chain(1, 15)) == 15
+    assert (cache.match(chain(1, 15)), cache.match(B), spared) == (15, 5, ["b"])
+
+
 def test_without_claims_nobody_is_told_and_a_claim_needs_nobody() -> None:
     cache = RadixCache(20)
     cache.insert(A)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agentrt.ir.prefix import Chain, Run
-from agentrt.scheduler.radix import RadixCache
+from agentrt.scheduler.radix import RadixCache, Reference
 from agentrt.scheduler.shadow import MARGIN, Shadow
 from agentrt.scheduler.state import PlacedContext, Program
 
@@ -103,6 +106,55 @@ def test_nothing_that_calls_at_work_need_goes_when_it_shrinks() -> None:
     assert shadow.in_use_blocks == 10
     shadow.resize(5)
     assert [shadow.cached_blocks(each) for each in (A, B, C)] == [10, 0, 0]
+
+
+def test_one_that_is_smaller_than_what_is_at_work_takes_nothing_more_and_recovers() -> None:
+    shadow = Shadow(100)
+    at_work = shadow.send(A)
+    shadow.resize(5)
+    more = shadow.send(B)
+    assert [shadow.cached_blocks(each) for each in (A, B)] == [10, 0]
+    shadow.end(more, B)
+    shadow.end(at_work, A)
+    shadow.resize(100)
+    for each in (B, C):
+        _make_room(shadow, each)
+    assert [shadow.cached_blocks(each) for each in (B, C)] == [10, 10]
+    assert shadow.in_use_blocks == 0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["send", "end", "resize", "hold"]),
+            st.integers(1, 6),
+            st.integers(0, 60),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_its_size_becomes_it_loses_nothing_that_is_at_work(
+    moves: list[tuple[str, int, int]],
+) -> None:
+    shadow = Shadow(60)
+    at_work: list[tuple[Reference, Chain, int]] = []
+    for move, name, size in moves:
+        prompt = chain(name, max(size, 1))
+        if move == "send":
+            at_work.append((reference := shadow.send(prompt), prompt, reference.blocks))
+        elif move == "end" and at_work:
+            reference, ended, _ = at_work.pop(size % len(at_work))
+            shadow.end(reference, ended if size % 2 else None)
+        elif move == "resize":
+            shadow.resize(size)
+        elif move == "hold":
+            shadow.hold(_context(prompt))
+        shadow.to_touch()
+        needed = {
+            run.first + i for _, used, blocks in at_work for run in used for i in range(blocks)
+        }
+        assert shadow.in_use_blocks == len(needed)
+        assert all(shadow.cached_blocks(used) >= blocks for _, used, blocks in at_work)
 
 
 def test_a_replica_without_room_has_nothing() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
 from agentrt.estimates.prefill import PRIOR, PrefillCost
-from agentrt.ir.prefix import Run
+from agentrt.ir.prefix import Run, block_count
 from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policy import Policy
 from agentrt.scheduler.replica import Replica
@@ -56,7 +56,15 @@ def make_pause(
 ) -> Pause:
     """The call on the newest context of `program` has ended, and tools were called."""
     context = program.contexts[-1]
-    pause = Pause(program, context.chain, ended_at, program.turns, is_last, ended_at)
+    pause = Pause(
+        program=program,
+        context=context.chain,
+        prompt_blocks=block_count(context.chain),
+        ended_at=ended_at,
+        turn=program.turns,
+        is_last=is_last,
+        changed_at=ended_at,
+    )
     pause.placed, context.pause = context, pause
     pause.pending = {f"t{i}": (ToolUse(tool), ended_at) for i, tool in enumerate(pending)}
     pause.returned = [(ToolUse(tool), 0.0) for tool in returned]
