@@ -18,13 +18,13 @@ import os
 import random
 import statistics
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from agentrt.backends.base import Backend
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.backends.engine_limits import EngineLimits, engine_limits
-from agentrt.backends.engine_timing import EngineTimer, probes_for
+from agentrt.backends.engine_timing import EngineTimer, Probe, probes_for
 from agentrt.backends.registry import connect
 from agentrt.cli.calibrate import CalibrateWords, setup_of
 from agentrt.clock import Clock, SystemClock
@@ -34,7 +34,7 @@ from agentrt.runtime.workload_served import Served
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.policies import named
 from agentrt.simulator.engine_file import engine_json, read_engine
-from agentrt.simulator.engine_fit import fit
+from agentrt.simulator.engine_fit import fit, predicted_s
 from agentrt.simulator.engine_model import EngineModel
 from agentrt.simulator.engine_presets import PRESETS
 from agentrt.simulator.report import Report, report
@@ -42,6 +42,7 @@ from agentrt.simulator.simulation import simulate
 from agentrt.simulator.workloads.generator import generate
 from agentrt.simulator.workloads.parameters import Parameters, ToolUse, WorkflowShape
 from agentrt.simulator.workloads.quantiles import Quantiles, log_normal
+from tests.benchmarks.agreement_report import NOT_SHOWN, Row, line_of, summary_lines, summary_of
 from tests.benchmarks.engine_cpu_clock import EngineCpuClock, Watched
 
 EMBEDDED = "local"
@@ -58,34 +59,6 @@ SHAPE = WorkflowShape(
     completion_tokens=Quantiles(_ENDS, (16, 48)),
     tools=(ToolUse(tool="tool", share=1.0, duration_s=Quantiles(_ENDS, (0.5, 2.0))),),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One round of one policy, on the server and simulated."""
-
-    engine: str
-    policy: str
-    round: int
-    real_mean_completion_s: float
-    simulated_mean_completion_s: float
-    real_hit_ratio: float
-    simulated_hit_ratio: float
-    real_prompt_tokens: int
-    simulated_prompt_tokens: int
-    real_mean_ttft_s: float
-    simulated_mean_ttft_s: float
-    real_makespan_s: float
-    simulated_makespan_s: float
-    load_average: float
-
-    @property
-    def time_error(self) -> float:
-        return self.simulated_mean_completion_s / self.real_mean_completion_s - 1.0
-
-    @property
-    def hit_error(self) -> float:
-        return self.simulated_hit_ratio - self.real_hit_ratio
 
 
 def backend_of(engine: str, options: argparse.Namespace) -> Backend:
@@ -151,6 +124,7 @@ async def measured(
     try:
         clock, asked = await clock_of(backend, options)
         server = ServingReplica(backend=asked, kv_blocks=kv_blocks, max_running=model.max_running)
+        drifts = [await _drift(asked, clock, model)]
         served = await replay(
             workload,
             Scheduler(named(policy)),
@@ -160,6 +134,7 @@ async def measured(
                 programs_at_once=options.at_once, salt=f"{os.getpid()} {policy} {number}"
             ),
         )
+        drifts.append(await _drift(asked, clock, model))
     finally:
         await backend.aclose()
     for program in served.programs:
@@ -168,13 +143,33 @@ async def measured(
     simulated = simulate(
         workload, named(policy), model=model, kv_blocks=kv_blocks, programs_at_once=options.at_once
     )
-    return _row(engine, policy, number, served, report(simulated), load_average)
+    return _row(engine, policy, number, served, report(simulated), (load_average, drifts))
+
+
+async def _drift(backend: Backend, clock: Clock, model: EngineModel) -> float:
+    """How much longer the server takes for what it was calibrated with than the constants say."""
+    timer = EngineTimer(backend, clock, rng=random.Random())
+    probes = [
+        Probe(what="prompt", prompt_tokens=(500,)),
+        Probe(what="two", prompt_tokens=(100, 100), answer_tokens=17),
+    ]
+    timings = await timer.measure(probes, repeats=1, on_probe=lambda *_: None)
+    return statistics.fmean(
+        max(call.ended_s for call in batch.calls) / predicted_s(model, batch.calls)
+        for batch in timings.batches
+    )
 
 
 def _row(
-    engine: str, policy: str, number: int, served: Served, simulated: Report, load: float
+    engine: str,
+    policy: str,
+    number: int,
+    served: Served,
+    simulated: Report,
+    around: tuple[float, list[float]],
 ) -> Row:
     usage = served.usage
+    load_average, drifts = around
     ttfts = [c.first_token_s - c.ready_s for c in served.calls if c.first_token_s is not None]
     return Row(
         engine=engine,
@@ -190,7 +185,8 @@ def _row(
         simulated_mean_ttft_s=simulated.mean_ttft_s,
         real_makespan_s=max(p.finished_s or 0.0 for p in served.programs),
         simulated_makespan_s=simulated.makespan_s,
-        load_average=load,
+        load_average=load_average,
+        drift=statistics.fmean(drifts),
     )
 
 
@@ -210,28 +206,13 @@ async def run(options: argparse.Namespace) -> tuple[list[Row], dict[str, EngineM
             for policy in options.policies.split(","):
                 row = await measured(engine, models[engine], policy, number, options)
                 rows.append(row)
-                _tell(_line(row))
+                _tell(line_of(row))
     return rows, models
-
-
-def _line(row: Row) -> str:
-    return (
-        f"{row.engine:18} {row.policy:10} {row.round:3}  completion {row.real_mean_completion_s:7.2f} s,"
-        f" simulated {row.simulated_mean_completion_s:7.2f} ({row.time_error:+6.1%})  hits"
-        f" {row.real_hit_ratio:.3f}, simulated {row.simulated_hit_ratio:.3f} ({row.hit_error * 100:+5.1f})"
-        f"  ttft {row.real_mean_ttft_s:5.2f}, {row.simulated_mean_ttft_s:5.2f}  tokens"
-        f" {row.real_prompt_tokens}, {row.simulated_prompt_tokens}  load {row.load_average:.1f}"
-    )
 
 
 def _tell(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
-
-
-NOT_SHOWN = """What this does not show: other models or hardware; loads of hundreds of programs; caches under
-pressure for long; servers with other users. The load average is the machine's before each round: with
-other work on it, the server is slower than it was when it was calibrated."""
 
 
 def main() -> None:
@@ -259,28 +240,11 @@ def main() -> None:
     parser.add_argument("--block-tokens", type=int, default=4)
     options = parser.parse_args()
     rows, models = asyncio.run(run(options))
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row.engine, row.policy), []).append(row)
-    summary = []
-    for (engine, policy), of in groups.items():
-        real = statistics.fmean(row.real_mean_completion_s for row in of)
-        simulated = statistics.fmean(row.simulated_mean_completion_s for row in of)
-        hits = statistics.fmean(row.hit_error for row in of)
-        _tell(
-            f"{engine:18} {policy:10} all  completion {simulated / real - 1.0:+.1%}  hits {hits * 100:+.1f} points"
-        )
-        summary.append(
-            {
-                "engine": engine,
-                "policy": policy,
-                "time_error": simulated / real - 1.0,
-                "hit_error": hits,
-            }
-        )
+    for line in summary_lines(rows):
+        _tell(line)
     _tell(NOT_SHOWN)
     figures = {
-        "summary": summary,
+        "summary": summary_of(rows),
         "rows": [
             asdict(row) | {"time_error": row.time_error, "hit_error": row.hit_error} for row in rows
         ],
