@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import TypeAlias
 
-from agentrt.scheduler.state import PlacedContext, Program
+from agentrt.scheduler.state import PlacedContext
 
 _Hold: TypeAlias = tuple[float, int, PlacedContext]
 
@@ -30,8 +31,10 @@ class Holds:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
-    def pop(self, until: float, besides: Program | None = None) -> PlacedContext | None:
-        """The context whose hold ends first, if by `until`; the last one of `besides` is spared."""
+    def pop(
+        self, until: float, is_spared: Callable[[PlacedContext], bool] | None = None
+    ) -> PlacedContext | None:
+        """The context whose hold ends first, if by `until`, of those that are not spared."""
         heap = self._heap
         spared: list[_Hold] = []
         found: PlacedContext | None = None
@@ -39,7 +42,7 @@ class Holds:
             hold = heapq.heappop(heap)
             if not _stands(hold):
                 continue
-            if besides is not None and hold[2].program is besides and len(besides.contexts) == 1:
+            if is_spared is not None and is_spared(hold[2]):
                 spared.append(hold)
             else:
                 found = hold[2]

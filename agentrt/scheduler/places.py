@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from agentrt.errors import InvariantError
 from agentrt.ir.prefix import Chain
 from agentrt.scheduler.absences import Absences
 from agentrt.scheduler.actions import SchedulerAction
 from agentrt.scheduler.events import ReplicaId
+from agentrt.scheduler.guards import Guards
 from agentrt.scheduler.holds import Holds
 from agentrt.scheduler.keeping import Keeping
 from agentrt.scheduler.occupancies import Occupancies
@@ -23,6 +24,7 @@ from agentrt.scheduler.waiting import Rank
 LOOKAHEAD = 4
 """How many of the first waiting calls are tried when room comes up; bounds the cost of an event."""
 
+_LOOKAHEAD_HERE = 16  # of those that wait on a replica where some are held back
 _NOTABLE_BLOCKS = 16  # of what was kept for a call, for it to tell something
 _NOTABLE_LOSS = 0.25
 
@@ -46,6 +48,7 @@ class Places:
         self._holds_of: dict[ReplicaId, Holds] = {}
         self._keeping = Keeping()
         self._absences = Absences(outlook)
+        self._guards = Guards(policy, self.entering)
         self._occupancies = Occupancies(self.replicas)
         self._changed: dict[ReplicaId, None] = {}
         self._changes = 0
@@ -217,6 +220,8 @@ class Places:
             # Holds that are over need no waking: whoever needs the room finds them.
             hold_end_at = self._holds.next_end_at(now)
             at = math.inf if hold_end_at is None else hold_end_at
+            guard_end_at = self._guards.next_end_at(now)
+            at = at if guard_end_at is None else min(at, guard_end_at)
             home = self._home(head.program)
             if home is not None:
                 move_at = self._policy.move_at(head, home, self._outlook)
@@ -243,7 +248,7 @@ class Places:
     def _return(self, replica: Replica, now: float) -> Iterator[tuple[Call, Replica]]:
         """Calls of programs with a place that may go on, first ones first."""
         while replica.has_free_slot:
-            call = replica.returning.first()
+            call = self._first_to_return(replica, now)
             if call is None:
                 return
             leader = replica.followers.leader(call, replica.running.values())
@@ -263,6 +268,14 @@ class Places:
                 self._keeping.let_go(call.program, replica)
                 self._mark(replica)
             yield self._send(call, target, now)
+
+    def _first_to_return(self, replica: Replica, now: float) -> Call | None:
+        if not replica.with_deadlines:
+            return replica.returning.first()
+        for call in replica.returning.firsts(_LOOKAHEAD_HERE):
+            if not self._guards.holds_back(call, replica, now):
+                return call
+        return None
 
     def _elsewhere(self, call: Call, home: Replica, now: float) -> Replica | None:
         """Another replica with room for a program that cannot go on where it has its place.
@@ -286,18 +299,22 @@ class Places:
                 return
             call, replica = found
             self.entering.remove(call)
+            self._guards.entered(call.program, replica, now)
             yield self._send(call, replica, now)
 
     def _first_with_room(self, now: float, *, is_due: bool) -> tuple[Call, Replica] | None:
+        is_blocked = False
         for call in self.entering.firsts(LOOKAHEAD):
+            if is_blocked and not _is_urgent(call.program, now):
+                continue
             for replica in self._candidates(call, now):
                 is_news = self._changed_at[replica.replica_id] > call.tried_at
                 is_worth_it = is_due or is_news
                 if is_worth_it and self._make_room_to_enter(replica, call, now):
                     return call, replica
             call.tried_at = self._changes
-            if now - call.ready_at > self._policy.patience_s:
-                return None  # it has waited long enough: nothing goes before it any more
+            # It has waited long enough: nothing goes before it any more that has time.
+            is_blocked = is_blocked or now - call.ready_at > self._policy.patience_s
         return None
 
     def _candidates(self, call: Call, now: float) -> Iterable[Replica]:
@@ -306,26 +323,48 @@ class Places:
             yield home
             if now < self._policy.move_at(call, home, self._outlook):
                 return
+        preferred = self._guards.preferred(call.program, self.replicas)
+        if preferred is not None:
+            yield preferred
         emptiest = self._occupancies.emptiest(home)
         if emptiest is not None:
             yield emptiest
 
     def _make_room_to_enter(self, replica: Replica, call: Call, now: float) -> bool:
-        if not replica.has_free_slot:
+        if not replica.has_free_slot or self._guards.refuse(call.program, replica, now):
             return False
-        policy, chain = self._policy, call.chain
+        policy, chain, program = self._policy, call.chain, call.program
+        tenants = self.entering
         while (short := policy.short_to_enter(replica, call, replica.needed_blocks(chain))) > 0:
-            if not self._give_way(replica, short, now, until=now):
+            if self._give_way(replica, short, now, until=now):
+                continue
+            # What a tenant that has had more keeps between calls does not keep one out that had less.
+            if not tenants.is_single and self._give_way(
+                replica,
+                short,
+                now,
+                until=math.inf,
+                is_spared=lambda context: not tenants.is_less_served(program, context.program),
+            ):
+                continue
+            if not (_is_urgent(program, now) and self._send_back_last(replica, call)):
                 return False
         return True
 
     def _make_room_to_grow(self, replica: Replica, call: Call, now: float) -> bool:
         """A program with a place comes before all that are between calls, and before later ones."""
-        policy, chain = self._policy, call.chain
+        policy, chain, program = self._policy, call.chain, call.program
         while (short := policy.short_to_grow(replica, call, replica.needed_blocks(chain))) > 0:
-            if self._give_way(replica, short, now, until=math.inf, besides=call.program):
+            if self._give_way(
+                replica,
+                short,
+                now,
+                until=math.inf,
+                is_spared=lambda context: context.program is program and len(program.contexts) == 1,
+            ):
                 continue
-            if replica.running or not self._send_back_last(replica, call):
+            may_send_back = _is_urgent(program, now) or not replica.running
+            if not (may_send_back and self._send_back_last(replica, call)):
                 # What runs will end; and a call that is alone goes, whatever it needs.
                 return not replica.running
         return True
@@ -342,7 +381,8 @@ class Places:
 
         And if nobody waits: then nothing is taken from anybody.
         """
-        if replica.replica_id not in self.replicas or self.entering.first() is not None:
+        is_gone = self.replicas.get(replica.replica_id) is not replica  # one of its name may be up
+        if is_gone or self.entering.first() is not None:
             return
         program = pause.program
         returning = Call("", program, pause.context, 0, now)
@@ -360,7 +400,7 @@ class Places:
         now: float,
         *,
         until: float,
-        besides: Program | None = None,
+        is_spared: Callable[[PlacedContext], bool] | None = None,
     ) -> bool:
         """Have the branch whose hold ends first, if by `until`, make room of `blocks` blocks.
 
@@ -368,7 +408,7 @@ class Places:
         is left of it still keeps its program's place. False if there is no such branch.
         """
         holds = self._holds_of[replica.replica_id]
-        context = holds.pop(until, besides)
+        context = holds.pop(until, is_spared)
         if context is None:
             return False
         pause, placed_blocks = context.pause, context.placed_blocks
@@ -385,12 +425,13 @@ class Places:
     def _send_back_last(self, replica: Replica, first: Call) -> bool:
         """Of the programs that wait to go on, take the place of the one that would go last.
 
-        Only asked where nothing is running.
+        Only asked where nothing is running, or for a program with a deadline: that takes it only
+        from one without.
         """
         others = [
             call
             for program in replica.placed.values()
-            if program is not first.program
+            if program is not first.program and not (replica.running and self._is_bound(program))
             for call in program.calls.values()
             if call.call_id in replica.returning
         ]
@@ -401,6 +442,13 @@ class Places:
         self._occupancies.offer(replica)
         self._send_outside(last.program, replica)
         return True
+
+    @staticmethod
+    def _is_bound(program: Program) -> bool:
+        """It has a deadline, or calls at work on its replica."""
+        return program.deadline_at is not None or any(
+            call.is_sent for call in program.calls.values()
+        )
 
     def _send_outside(self, program: Program, replica: Replica) -> None:
         """A program without a place has its calls wait with the others."""
@@ -455,3 +503,8 @@ class Places:
         self._changes += 1
         self._changed_at[replica.replica_id] = self._changes
         self._occupancies.offer(replica)
+
+
+def _is_urgent(program: Program, now: float) -> bool:
+    """It has a deadline that has not passed."""
+    return program.deadline_at is not None and now < program.deadline_at

@@ -9,6 +9,9 @@ from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext
 from agentrt.scheduler.waiting import Rank
 
+UNGUARDED = 1 << 62
+"""As `guarded_places`: other tenants' programs are not looked at."""
+
 
 class Policy(Protocol):
     """The questions the scheduler asks. Answers must follow from the arguments alone.
@@ -29,6 +32,15 @@ class Policy(Protocol):
     @property
     def touches(self) -> bool:
         """Whether held contexts are used again when the replica's LRU order comes to evict them."""
+        ...
+
+    @property
+    def guarded_places(self) -> int:
+        """How many programs a replica that has one of a light tenant takes of others, all counted.
+
+        Only asked where there are several tenants. A light one has less than half of its share of
+        the programs.
+        """
         ...
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> Rank:

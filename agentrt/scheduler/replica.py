@@ -23,6 +23,7 @@ class Replica:
     Attributes:
         running: Calls that were sent and have not ended.
         placed: Programs that have a place: their contexts are counted in `occupied_blocks`.
+        with_deadlines: Those of them that have a deadline, and when it is.
         returning: Calls of programs with a place that wait for room to grow.
         contexts: How many branches `placed` programs have in all.
         shadow: What its cache holds; None: not known, or no concern of ours.
@@ -48,6 +49,7 @@ class Replica:
         self.max_running = max_running
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}
+        self.with_deadlines: dict[ProgramId, float] = {}
         self.returning = WaitingCalls()
         self.prompt_growth = 0.0
         self.answer_growth = 0.0
@@ -98,6 +100,8 @@ class Replica:
         program.contexts.append(context)
         self.contexts += 1
         self.placed[program.program_id] = program
+        if program.deadline_at is not None:
+            self.with_deadlines[program.program_id] = program.deadline_at
         program.replica_id = self.replica_id
         program.has_place = True
         return context
@@ -172,6 +176,7 @@ class Replica:
         if not program.contexts:
             program.has_place = False
             self.placed.pop(program.program_id, None)
+            self.with_deadlines.pop(program.program_id, None)
 
     def trim(self, context: PlacedContext, blocks: float) -> bool:
         """Count `blocks` blocks less at the end of a branch; False if it is given up.

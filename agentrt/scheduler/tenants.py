@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from agentrt.scheduler.state import Call, Program
 from agentrt.scheduler.waiting import Rank, WaitingCalls
 
+_LIGHT_PART = 0.5
+
 
 class _Tenant:
     """One tenant.
@@ -42,6 +44,8 @@ class TenantQueues:
         self._came = 0
         self._by_service: list[tuple[float, int, _Tenant]] = []
         self._floor_s = 0.0
+        self._live = 0
+        self._weight = 0.0
 
     def __contains__(self, call: Call) -> bool:
         return call.call_id in self._of(call).waiting
@@ -55,13 +59,17 @@ class TenantQueues:
             tenant = _Tenant(program.tenant, self._came, self._weights.get(program.tenant, 1.0))
             tenant.served_s = self._floor_s
             self._tenants[program.tenant] = tenant
+            self._weight += tenant.weight
         tenant.live += 1
+        self._live += 1
 
     def leave(self, program: Program) -> None:
         """A tenant without programs is forgotten: it saves nothing up, and owes nothing."""
         tenant = self._tenants[program.tenant]
         tenant.live -= 1
+        self._live -= 1
         if not tenant.live:
+            self._weight -= tenant.weight
             del self._tenants[program.tenant]
             if not self._tenants:
                 self._floor_s = max(self._floor_s, tenant.served_s)
@@ -70,6 +78,23 @@ class TenantQueues:
         """A call of `program` has had `seconds` of an engine's time."""
         tenant = self._tenants[program.tenant]
         tenant.served_s += seconds / tenant.weight
+
+    @property
+    def is_single(self) -> bool:
+        """Whether all programs that live are of one tenant."""
+        return len(self._tenants) <= 1
+
+    def is_less_served(self, program: Program, other: Program) -> bool:
+        """Whether the tenant of `program` has had less than that of `other`."""
+        if program.tenant == other.tenant:
+            return False
+        return self._tenants[program.tenant].served_s < self._tenants[other.tenant].served_s
+
+    def is_light(self, program: Program) -> bool:
+        """Whether its tenant has less than half as many programs as it would have if all had alike."""
+        tenant = self._tenants[program.tenant]
+        fair = self._live * tenant.weight / self._weight
+        return tenant.live < _LIGHT_PART * fair
 
     # -- calls ---------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ class DeadlineSlack:
         self.patience_s = patience_s
         self.admission = ByOccupancy(patience_s=patience_s)
         self.touches = self.admission.touches
+        self.guarded_places = self.admission.guarded_places
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         program = call.program

@@ -6,6 +6,7 @@ import math
 
 from agentrt.ir.prefix import block_count
 from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policy import UNGUARDED
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
 
@@ -21,6 +22,7 @@ class EngineAdmission:
 
     name = "engine"
     patience_s = 0.0
+    guarded_places = UNGUARDED
 
     def __init__(self, *, touches: bool = True) -> None:
         """`touches`: whether what is kept is used again before the engine evicts it."""

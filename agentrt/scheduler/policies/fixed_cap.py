@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policy import UNGUARDED
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext
 
@@ -13,6 +14,7 @@ class FixedCap:
     """The honest rival: hard to beat where the cap was found by trying all of them."""
 
     patience_s = 0.0
+    guarded_places = UNGUARDED
     touches = False
 
     def __init__(self, cap: int) -> None:

@@ -6,8 +6,9 @@ programs of a workflow made before they went on from a context like this one:
 
     steps = mean of those calls / P(another call comes at all), rounded, at least 1
 
-and a context is kept, against the engine's own LRU, where others have more steps to wait. A program of
-one agent is one step away from each of its next calls: then this is LRU, and `Unmanaged`.
+and a context is kept, against the engine's own LRU, where others have more steps to wait and without
+those it all fits. A program of one agent is one step away from each of its next calls: then this is
+LRU, and `Unmanaged`.
 `docs/rivals.md` says what is missing.
 """
 
@@ -63,15 +64,16 @@ class KVFlow(Unmanaged):
         self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
     ) -> float:
         steps = steps_to_use(pause, outlook)
-        others = (
-            other.pause
+        further_blocks = sum(
+            other.reference.exclusive_blocks
             for program in replica.placed.values()
             for other in program.contexts
-            if other is not context and other.pause is not None
+            if other.pause is not None and steps_to_use(other.pause, outlook) > steps
         )
-        is_spared = any(steps_to_use(other, outlook) > steps for other in others)
+        # What is to be spared must be there still: so it is only done where what goes makes the room.
+        fits = replica.occupied_blocks - further_blocks <= replica.kv_blocks
         # Nobody asks for room, so that this says only whether it is to be used again in time.
-        return math.inf if is_spared else now
+        return math.inf if further_blocks > 0 and fits else now
 
 
 def steps_to_use(pause: Pause, outlook: Outlook) -> float:

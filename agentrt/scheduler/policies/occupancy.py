@@ -8,6 +8,7 @@ from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
 
+_DEADLINE_PRICE = 0.1  # of what space costs others, for a program that can be in time
 _FIRST_TURN_S = 3.0  # engine time of a turn, of a program that has made none yet
 
 
@@ -34,6 +35,7 @@ class ByOccupancy:
             multiple of the time that the prefix takes to compute.
         attained_weight: Seconds of rank for each second of engine time that a program has had
             (Autellix's least attained service); 0: by arrival.
+        guarded_places: Programs at once on a replica that has one of a light tenant.
         touches: Whether contexts that are held are used again before an engine evicts them.
     """
 
@@ -47,6 +49,7 @@ class ByOccupancy:
     move_factor: float = 1.0
     attained_weight: float = 0.0
     touches: bool = True
+    guarded_places: int = 2
     name: str = "occupancy"
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:
@@ -77,6 +80,9 @@ class ByOccupancy:
         rebuild_s = outlook.rebuild_s(replica.replica_id, blocks, context.reference.blocks)
         mean_blocks = replica.occupied_blocks / max(1, replica.contexts)
         price = self.space_price * blocks / max(mean_blocks, 1.0) / max(1, len(replica.running))
+        deadline_at = context.program.deadline_at
+        if deadline_at is not None and now < deadline_at:
+            price *= _DEADLINE_PRICE
         wait, since = outlook.wait(pause)
         until = since + wait.worth_waiting(price / max(rebuild_s, 1e-9))
         return max(min(until, since + self.hold_limit_s), pause.ended_at + self.least_hold_s)

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policy import UNGUARDED
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext
 
@@ -33,6 +34,7 @@ class Plas:
     quantum_s: float = 1.0
     beta: float = 4.0
     patience_s: float = 0.0
+    guarded_places: int = UNGUARDED
     touches: bool = False
 
     def __post_init__(self) -> None:

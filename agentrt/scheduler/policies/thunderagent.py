@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from agentrt.ir.prefix import block_count
 from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.policies.engine_admission import context_blocks
+from agentrt.scheduler.policy import UNGUARDED
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext, ProgramPhase
 
@@ -37,6 +38,7 @@ class ThunderAgent:
     program_tokens: int = 100
     block_tokens: int = 16
     patience_s: float = 0.0
+    guarded_places: int = UNGUARDED
     touches: bool = False
     name: str = "thunderagent"
 

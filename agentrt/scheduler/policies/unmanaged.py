@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policy import UNGUARDED
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext
 
@@ -17,6 +18,7 @@ class Unmanaged:
 
     name = "fcfs"
     patience_s = 0.0
+    guarded_places = UNGUARDED
     touches = False
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:

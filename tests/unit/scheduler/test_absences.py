@@ -16,6 +16,7 @@ from agentrt.scheduler.events import (
     CallReady,
     ProgramArrived,
     ProgramFinished,
+    ReplicaDown,
     ReplicaUp,
     SchedulerEvent,
     TimerFired,
@@ -106,6 +107,17 @@ def test_it_is_not_once_its_program_has_come_back_or_ended() -> None:
     engine.end("b", 5.0)
     engine.tell(ProgramFinished("a"), 6.0)
     assert engine.tell(TimerFired("places"), 30.0) == []
+
+
+def test_it_is_not_on_a_replica_that_was_lost_though_one_of_its_name_is_up_again() -> None:
+    engine = Engine()
+    engine.end("b", 5.0)
+    engine.tell(ReplicaDown("r0"), 6.0)
+    engine.tell(ReplicaUp(replica_id="r0", kv_blocks=100), 7.0)
+    assert engine.tell(TimerFired("places"), 30.0) == []
+    (replica,) = engine.scheduler.replicas
+    assert replica.placed == {}
+    assert not engine.scheduler.programs[0].has_place
 
 
 def test_it_is_not_by_a_policy_that_leaves_caches_alone() -> None:

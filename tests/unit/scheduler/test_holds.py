@@ -5,22 +5,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.ir.prefix import Chain, Run
+from agentrt.ir.prefix import Run
 from agentrt.scheduler.holds import Holds
 from agentrt.scheduler.radix import RadixCache
 from agentrt.scheduler.state import PlacedContext, Program
 
 
-def _program(contexts: int = 1, name: str = "p") -> Program:
-    program = Program(name, sequence=1, arrived_at=0.0)
-    for index in range(contexts):
-        chain: Chain = (Run(index << 16, 5),)
-        program.contexts.append(PlacedContext(program, chain, RadixCache(0).acquire(chain)))
-    return program
-
-
 def _contexts(count: int) -> list[PlacedContext]:
-    return [_program().contexts[0] for _ in range(count)]
+    program, chain = Program("p", sequence=1, arrived_at=0.0), (Run(0, 5),)
+    return [PlacedContext(program, chain, RadixCache(0).acquire(chain)) for _ in range(count)]
 
 
 def test_the_context_whose_hold_ends_first_goes_first_if_it_has_ended() -> None:
@@ -68,25 +61,19 @@ def test_a_context_that_is_not_counted_any_more_is_not_held() -> None:
     assert holds.pop(5.0) is None
 
 
-def test_the_last_context_of_the_one_that_asks_is_spared_and_kept() -> None:
+def test_what_is_spared_stays_held_and_the_next_goes() -> None:
     holds = Holds()
-    asking, other = _program(), _program()
-    holds.add(asking.contexts[0], 1.0)
-    holds.add(other.contexts[0], 2.0)
-    assert holds.pop(5.0, besides=asking) is other.contexts[0]
-    assert holds.pop(5.0, besides=asking) is None
-    assert holds.pop(5.0) is asking.contexts[0]
+    spared, other = _contexts(2)
+    holds.add(spared, 1.0)
+    holds.add(other, 2.0)
 
+    def is_spared(context: PlacedContext) -> bool:
+        return context is spared
 
-def test_of_several_contexts_of_the_one_that_asks_all_but_one_may_go() -> None:
-    holds = Holds()
-    asking = _program(contexts=2)
-    first, second = asking.contexts
-    holds.add(first, 1.0)
-    holds.add(second, 2.0)
-    assert holds.pop(5.0, besides=asking) is first
-    asking.contexts.remove(first)
-    assert holds.pop(5.0, besides=asking) is None
+    assert holds.pop(5.0, is_spared) is other
+    assert holds.pop(5.0, is_spared) is None
+    assert holds.next_end_at(0.0) == 1.0
+    assert holds.pop(5.0) is spared
 
 
 def test_the_next_end_is_the_first_that_is_still_to_come() -> None:

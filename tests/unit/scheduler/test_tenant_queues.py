@@ -190,3 +190,48 @@ def test_tenants_that_always_wait_have_had_the_same_but_for_one_call_each(
         had[loaded.serve_first(each)] += each  # type: ignore[assignment]  # seconds, not a count
     shares = [had[name] / weight for name, weight in zip(names, weights, strict=True)]
     assert max(shares) - min(shares) <= 5.0 / min(weights) + 1e-9
+
+
+def test_a_tenant_with_less_than_half_its_share_of_the_programs_is_light() -> None:
+    loaded = Loaded({"heavy": 1.0, "light": 1.0})
+    light = loaded.program("light")
+    assert not loaded.queues.is_light(light)  # alone it has all of them
+    heavy = [loaded.program("heavy") for _ in range(3)]
+    assert not loaded.queues.is_light(light)  # one of four, where half would be two
+    heavy.append(loaded.program("heavy"))
+    assert loaded.queues.is_light(light)
+    assert not loaded.queues.is_light(heavy[0])
+    loaded.queues.leave(heavy.pop())
+    assert not loaded.queues.is_light(light)
+
+
+def test_the_share_of_the_programs_goes_by_weight() -> None:
+    loaded = Loaded({"double": 2.0})
+    single = loaded.program("single")
+    double = [loaded.program("double") for _ in range(5)]
+    assert not loaded.queues.is_light(single)  # one of six, where two would be its share
+    double.append(loaded.program("double"))
+    assert loaded.queues.is_light(single)
+
+
+def test_who_has_had_less_is_told_between_tenants_and_not_within_one() -> None:
+    loaded = Loaded()
+    mine, twin, other = (loaded.program(tenant) for tenant in ("a", "a", "b"))
+    loaded.queues.serve(other, 1.0)
+    assert loaded.queues.is_less_served(mine, other)
+    assert not loaded.queues.is_less_served(other, mine)
+    loaded.queues.serve(mine, 1.0)
+    assert not loaded.queues.is_less_served(mine, other)
+    assert not loaded.queues.is_less_served(mine, twin)
+
+
+def test_it_is_single_while_the_programs_of_one_tenant_live() -> None:
+    loaded = Loaded()
+    states = [loaded.queues.is_single]
+    loaded.program("a")
+    states.append(loaded.queues.is_single)
+    guest = loaded.program("b")
+    states.append(loaded.queues.is_single)
+    loaded.queues.leave(guest)
+    states.append(loaded.queues.is_single)
+    assert states == [True, True, False, True]

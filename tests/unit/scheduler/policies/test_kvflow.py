@@ -81,6 +81,16 @@ def test_a_context_is_spared_where_another_one_has_more_steps_to_wait() -> None:
     assert hold_s(KVFlow(), replica, far, outlook) == math.inf
 
 
+def test_nothing_is_spared_where_it_would_not_fit_even_so() -> None:
+    outlook, replica = _sure(), make_replica(kv_blocks=20)
+    near = make_pause(place(replica, make_program("near", 1), 15), pending=["shell"])
+    gone = make_pause(place(replica, make_program("gone", 2), 15), is_last=True)
+    assert hold_s(KVFlow(), replica, near, outlook) == math.inf
+    place(replica, make_program("runs", 3), 6, runs=True)
+    assert hold_s(KVFlow(), replica, near, outlook) == 0.0
+    assert hold_s(KVFlow(), replica, gone, outlook) == 0.0
+
+
 def test_everything_goes_at_once_in_the_order_in_which_it_comes() -> None:
     replica = make_replica(kv_blocks=10)
     place(replica, make_program("a"), 60)
