@@ -129,7 +129,7 @@ def run_unlearned(load: Load) -> dict[str, Run]:
 def run_pinned(load: Load, other: Load) -> dict[str, Run]:
     """Those that keep contexts, by row, on an engine that pins them."""
     load, other = (replace(each, held_blocks=KV_BLOCKS) for each in (load, other))
-    policies = (Continuum(), Saga(), _infercept(), ByOccupancy())
+    policies = (Continuum(), Saga(), _infercept(), KVFlow(), ByOccupancy())
     return {p.name: Run(p.name, _reported(load, p, other)) for p in policies}
 
 
