@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agentrt.scheduler.events import ReplicaId
-from agentrt.scheduler.policy import Policy
+from agentrt.scheduler.policy import UNGUARDED, Policy
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Program
 from agentrt.scheduler.tenants import TenantQueues
@@ -63,8 +63,11 @@ class Guards:
         """Where a program with a deadline, or of a light tenant, is slowed down least.
 
         With a deadline: where others of its kind are, as long as they are fewer than the policy says,
-        else where they are fewest. Of a light tenant: on a guarded replica that has room.
+        else where they are fewest. Of a light tenant: on a guarded replica that has room. None: anywhere,
+        as under a policy that guards nothing.
         """
+        if self._policy.guarded_places >= UNGUARDED:
+            return None
         if program.deadline_at is not None:
             return min(replicas.values(), key=self._crowding, default=None)
         if not self._until or self._tenants.is_single or not self._tenants.is_light(program):
