@@ -304,6 +304,8 @@ class Scheduler:
     # -- answers -----------------------------------------------------------------------------
 
     def _act(self, now: float, actions: list[SchedulerAction]) -> None:
+        if self._places.is_quiet(now):
+            return
         sends = self._places.fill(now)
         # What is to be used once more must be asked for before calls come that evict it.
         actions += self._places.keep(now)

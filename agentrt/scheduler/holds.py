@@ -31,6 +31,13 @@ class Holds:
             heapq.heappop(heap)
         return heap[0][0] if heap else None
 
+    def first_end_at(self) -> float | None:
+        """When the first hold ends, or has ended."""
+        heap = self._heap
+        while heap and not _stands(heap[0]):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
     def pop(
         self, until: float, is_spared: Callable[[PlacedContext], bool] | None = None
     ) -> PlacedContext | None:

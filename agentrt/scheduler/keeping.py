@@ -53,6 +53,10 @@ class Keeping:
         """Calls were sent to `replica`, or have ended there: its order of eviction has changed."""
         self._seen[replica.replica_id] = replica
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self._actions or self._seen)
+
     def actions(self) -> list[SchedulerAction]:
         """What is to be done for all that was said since this was last asked."""
         for replica in self._seen.values():

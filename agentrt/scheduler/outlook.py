@@ -137,9 +137,10 @@ class Outlook:
             if pause.returned:
                 return next_call.after_tools(), pause.changed_at
             return next_call.next_call_of_any(pause.program.workflow), pause.ended_at
-        use, started_at = max(
-            pause.pending.values(), key=lambda at_work: self._expected_end(*at_work)
-        )
+        at_work = list(pause.pending.values())
+        use, started_at = at_work[0]
+        if len(at_work) > 1:
+            use, started_at = max(at_work, key=lambda entry: self._expected_end(*entry))
         return next_call.next_call_of(use), started_at
 
     def rebuild_s(self, replica_id: ReplicaId, blocks: float, of_blocks: int) -> float:

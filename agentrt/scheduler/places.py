@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from agentrt.errors import InvariantError
 from agentrt.ir.prefix import Chain
@@ -54,7 +54,9 @@ class Places:
         self._changes = 0
         self._changed_at: dict[ReplicaId, int] = {}
         self._has_newcomers = False
+        self._has_new_holds = False
         self._must_retry = False
+        self._yielded: set[ReplicaId] = set()
         self._wake_at: float | None = None
 
     # -- replicas ----------------------------------------------------------------------------
@@ -154,6 +156,7 @@ class Places:
         replica = self._home(context.program)
         if replica is not None:
             self._hold(context, pause, replica, now)
+            self._has_new_holds = True
             if context.held_until is not None and context.held_until <= now:
                 self._mark(replica)
 
@@ -187,11 +190,18 @@ class Places:
 
     # -- filling -----------------------------------------------------------------------------
 
+    def is_quiet(self, now: float) -> bool:
+        """Whether nothing has changed since it was last asked what to do, and no time has come."""
+        has_news = self._changed or self._has_newcomers or self._must_retry or self._has_new_holds
+        is_due = self._wake_at is not None and now >= self._wake_at
+        return not (has_news or is_due or self._keeping.has_news)
+
     def fill(self, now: float) -> list[tuple[Call, Replica]]:
         """Calls to send now, and where to."""
         sent: list[tuple[Call, Replica]] = []
         is_due = self._must_retry or (self._wake_at is not None and now >= self._wake_at)
         self._must_retry = False
+        self._yielded.clear()
         while self._changed or self._has_newcomers or is_due:
             self._has_newcomers = False
             changed, self._changed = self._changed, {}
@@ -211,6 +221,7 @@ class Places:
 
     def wake_at(self, now: float) -> float | None:
         """When something changes by itself; None if nothing does, or as was said before."""
+        self._has_new_holds = False
         head = self.entering.first()
         at = math.inf
         if head is None:
@@ -223,9 +234,8 @@ class Places:
             guard_end_at = self._guards.next_end_at(now)
             at = at if guard_end_at is None else min(at, guard_end_at)
             home = self._home(head.program)
-            if home is not None:
-                move_at = self._policy.move_at(head, home, self._outlook)
-                at = min(at, move_at) if move_at > now else at
+            if home is not None and head.move_at > now:
+                at = min(at, head.move_at)
         wake_at = at if now < at < math.inf else None
         is_news = wake_at is not None and wake_at != self._wake_at
         self._wake_at = wake_at
@@ -257,6 +267,8 @@ class Places:
                 replica.returning.remove(call.call_id)
                 replica.followers.follow(call, rank, leader)
                 continue
+            if self._is_overtaken(call, replica, now):
+                return
             target: Replica | None = replica
             if not self._make_room_to_grow(replica, call, now):
                 target = self._elsewhere(call, replica, now)
@@ -268,6 +280,29 @@ class Places:
                 self._keeping.let_go(call.program, replica)
                 self._mark(replica)
             yield self._send(call, target, now)
+
+    def _is_overtaken(self, call: Call, replica: Replica, now: float) -> bool:
+        """Whether a call without a place goes before `call`, because slots are what is short.
+
+        Where it is the cache that is short, who has a place goes on first: its blocks are there.
+        """
+        if replica.max_running is None or len(replica.running) + 1 < replica.max_running:
+            return False
+        head = self.entering.first()
+        if head is None or self.entering.rank(head) >= replica.returning.rank(call.call_id):
+            return False
+        home = self._home(head.program)
+        may_come = home is None or home is replica or now >= head.move_at
+        if not may_come or self._guards.refuse(head.program, replica, now):
+            return False
+        needed = replica.needed_blocks(head.chain)
+        has_room = self._policy.short_to_enter(replica, head, needed) <= 0
+        if not has_room or replica.replica_id in self._yielded:
+            return False
+        # It is tried right after this, with the replica's last slot still free; then this is, again.
+        self._yielded.add(replica.replica_id)
+        self._mark(replica)
+        return True
 
     def _first_to_return(self, replica: Replica, now: float) -> Call | None:
         if not replica.with_deadlines:
@@ -307,27 +342,30 @@ class Places:
         for call in self.entering.firsts(LOOKAHEAD):
             if is_blocked and not _is_urgent(call.program, now):
                 continue
-            for replica in self._candidates(call, now):
-                is_news = self._changed_at[replica.replica_id] > call.tried_at
-                is_worth_it = is_due or is_news
-                if is_worth_it and self._make_room_to_enter(replica, call, now):
-                    return call, replica
-            call.tried_at = self._changes
+            if is_due or call.tried_at < self._changes:
+                for replica in self._candidates(call, now, is_due=is_due):
+                    if self._make_room_to_enter(replica, call, now):
+                        return call, replica
+                call.tried_at = self._changes
             # It has waited long enough: nothing goes before it any more that has time.
             is_blocked = is_blocked or now - call.ready_at > self._policy.patience_s
         return None
 
-    def _candidates(self, call: Call, now: float) -> Iterable[Replica]:
+    def _candidates(self, call: Call, now: float, *, is_due: bool) -> Iterator[Replica]:
+        """Replicas that may have room for `call` now, and had none when it was tried last."""
         home = self._home(call.program)
         if home is not None:
-            yield home
-            if now < self._policy.move_at(call, home, self._outlook):
+            if is_due or self._changed_at[home.replica_id] > call.tried_at:
+                yield home
+            if now < call.move_at:
                 return
         preferred = self._guards.preferred(call.program, self.replicas)
         if preferred is not None:
             yield preferred
         emptiest = self._occupancies.emptiest(home)
-        if emptiest is not None:
+        if emptiest is None or emptiest is preferred:
+            return
+        if is_due or self._changed_at[emptiest.replica_id] > call.tried_at:
             yield emptiest
 
     def _make_room_to_enter(self, replica: Replica, call: Call, now: float) -> bool:
@@ -335,6 +373,12 @@ class Places:
             return False
         policy, chain, program = self._policy, call.chain, call.program
         tenants = self.entering
+        # Mostly there is no room even for nothing: then its prompt need not be looked at.
+        is_full = policy.short_to_enter(replica, call, 0) > 0
+        if is_full and tenants.is_single and not _is_urgent(program, now):
+            end_at = self._holds_of[replica.replica_id].first_end_at()
+            if end_at is None or end_at > now:
+                return False
         while (short := policy.short_to_enter(replica, call, replica.needed_blocks(chain))) > 0:
             if self._give_way(replica, short, now, until=now):
                 continue
@@ -491,6 +535,8 @@ class Places:
             replica.returning.add(call, rank)
             self._mark(replica)
         else:
+            if replica is not None:
+                call.move_at = self._policy.move_at(call, replica, self._outlook)
             self.entering.add(call, rank)
             self._has_newcomers = True
 

@@ -75,5 +75,8 @@ class Policy(Protocol):
         ...
 
     def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
-        """From when on `call`, which waits for room on `home`, may go to another replica instead."""
+        """From when on `call`, which waits for room on `home`, may go to another replica instead.
+
+        Asked once, when it begins to wait there.
+        """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -119,6 +120,8 @@ class PlacedContext:
 
     def resume(self) -> None:
         """A call has come for it, or it was given up: the pause does not concern it any more."""
+        if self.pause is not None:
+            self.pause.placed = None
         self.held_until = self.pause = None
         self.is_pinned = False
         if self.claim is not None:
@@ -133,6 +136,7 @@ class Call:
         pause: The one it goes on from, as far as is known.
         was_pinned: The branch it goes on with is held, and need not be once its prompt is computed.
         kept_blocks: Blocks of the branch it goes on with that were kept for it until it was sent.
+        move_at: While it waits for room on the replica it was on: from when on it may go elsewhere.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
@@ -143,6 +147,7 @@ class Call:
         "first_token_at",
         "is_last",
         "kept_blocks",
+        "move_at",
         "pause",
         "phase",
         "program",
@@ -176,6 +181,7 @@ class Call:
         self.ready_at = ready_at
         self.phase = CallPhase.READY
         self.tried_at = -1
+        self.move_at = -math.inf
         self.was_pinned = False
         self.unsend()
 

@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.scheduler_cost [--json FILE] [--replicas N]
 
-Every program makes a few calls with tools between them, all programs at once; CPU time of `handle`
-alone. Prints a table and, last, one JSON object. It does not show what a driver costs, nor how good
+Every program makes a few calls with tools between them, all programs at once, and a driver tells all
+that there is to tell of calls and tools; CPU time of `handle` alone. Prints a table and, last, one JSON object. It does not show what a driver costs, nor how good
 the decisions are.
 """
 
@@ -18,22 +18,28 @@ import sys
 import time
 from pathlib import Path
 
-from agentrt.ir.prefix import Chain, Run, chained
+from agentrt.ir.prefix import Chain, Run, block_count, chained
 from agentrt.ir.request import Usage
-from agentrt.scheduler.actions import SchedulerAction, SendCall, SetTimer
+from agentrt.scheduler.actions import Prewarm, SchedulerAction, SendCall, SetTimer
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
     CallFinished,
     CallReady,
+    CallStarted,
+    FirstToken,
     ProgramArrived,
     ProgramFinished,
     ReplicaUp,
     SchedulerEvent,
     TimerFired,
+    ToolFinished,
+    ToolStarted,
 )
 from agentrt.scheduler.policies.occupancy import ByOccupancy
 
 TURNS = 4
+TOOLS = ("bash", "read", "edit", "search")
+BLOCK_TOKENS = 16
 SIZES = (100, 1_000, 10_000, 100_000)
 TARGET_US = 30.0
 
@@ -44,6 +50,7 @@ class Load:
     def __init__(self, programs: int, replicas: int) -> None:
         self._random = random.Random(0)
         self._pushed = 0
+        self.prewarms = 0
         self._queue: list[tuple[float, int, SchedulerEvent]] = []
         self._left = dict.fromkeys((f"p{i}" for i in range(programs)), TURNS)
         self._chains: dict[str, Chain] = {
@@ -83,7 +90,12 @@ class Load:
                 grown = Run(context[-1].first + context[-1].count, self._random.randint(1, 30))
                 self._chains[name] = chained([*context, grown])
                 if self._left[name]:
-                    self._ready(name, now + self._random.expovariate(0.2))
+                    tool_id = f"{name}.t{self._left[name]}"
+                    tool = self._random.choice(TOOLS)
+                    self._push(now, ToolStarted(name, tool_id, tool, "", call_id))
+                    back_at = now + self._random.expovariate(0.2)
+                    self._push(back_at, ToolFinished(name, tool_id))
+                    self._ready(name, back_at)
                 else:
                     self._push(now, ProgramFinished(name))
             case _:
@@ -94,20 +106,28 @@ class Load:
                     self._answer(call_id, now)
                 case SetTimer(timer_id, at):
                     self._push(at, TimerFired(timer_id))
+                case Prewarm():
+                    self.prewarms += 1
                 case _:
                     raise AssertionError(action)
 
     def _ready(self, name: str, at: float) -> None:
         call_id = f"{name}.{self._left[name]}"
         chain = self._chains[name]
-        self._push(at, CallReady(call_id=call_id, program_id=name, chain=chain, prompt_tokens=1))
+        tokens = BLOCK_TOKENS * block_count(chain)
+        ready = CallReady(call_id=call_id, program_id=name, chain=chain, prompt_tokens=tokens)
+        self._push(at, ready)
 
     def _answer(self, call_id: str, now: float) -> None:
         chain = self._chains[call_id.partition(".")[0]]
         last = chain[-1]
         context = chained([*chain, Run(last.first + last.count, 5)])
+        tokens = BLOCK_TOKENS * block_count(chain)
+        usage = Usage(tokens, tokens, BLOCK_TOKENS * 5)
         takes_s = self._random.uniform(0.5, 3.0)
-        self._push(now + takes_s, CallFinished(call_id, Usage(), context))
+        self._push(now + takes_s / 8, CallStarted(call_id))
+        self._push(now + takes_s / 4, FirstToken(call_id))
+        self._push(now + takes_s, CallFinished(call_id, usage, context))
 
 
 def main() -> None:

@@ -203,6 +203,19 @@ def test_a_lost_replica_s_calls_go_elsewhere() -> None:
     assert core.handle(ReplicaDown("r0"), 11.0) == [SendCall("0.0", "r1")]
 
 
+def test_the_last_slot_goes_to_the_program_that_arrived_first_though_it_has_no_place() -> None:
+    core = Scheduler(ByOccupancy())
+    core.handle(ReplicaUp(replica_id="r0", kv_blocks=1000, max_running=1), 0.0)
+    for program in ("0", "1"):
+        core.handle(ProgramArrived(program_id=program), float(program))
+    assert core.handle(ready("1.0"), 2.0) == [SendCall("1.0", "r0")]
+    core.handle(ready("1.1"), 3.0)
+    core.handle(ready("1.2"), 3.0)
+    core.handle(ready("0.0"), 4.0)
+    assert core.handle(finished("1.0"), 5.0) == [SendCall("0.0", "r0")]
+    assert core.handle(finished("0.0"), 6.0) == [SendCall("1.1", "r0")]
+
+
 def test_who_waits_for_its_blocks_on_a_replica_that_is_lost_goes_elsewhere_at_once() -> None:
     core = scheduler(held(0.0), programs=2, kv_blocks=60, replicas=2)
     core.handle(ready("0.0", 40), 10.0)
