@@ -25,7 +25,7 @@ from agentrt.scheduler.events import (
     ToolStarted,
 )
 from agentrt.scheduler.policies.unmanaged import Unmanaged
-from agentrt.scheduler.state import Call, Pause, Program
+from agentrt.scheduler.state import Pause
 
 SH, EDIT = ToolUse("sh", "make"), ToolUse("edit")
 
@@ -43,22 +43,6 @@ class NotedEstimates(Estimates):
         assert workflow == "swe"
         self.next_calls.append((turn, dict(uses), seconds))
         super().observe_next_call(workflow, turn, uses, seconds)
-
-
-class Watch:
-    """An observer that says what it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[str, str, float]] = []
-
-    def gap(self, pause: Pause, seconds: float) -> None:
-        self.told.append(("gap", str(pause.turn), seconds))
-
-    def waited(self, call: Call, seconds: float) -> None:
-        self.told.append(("waited", call.call_id, seconds))
-
-    def finished(self, program: Program, seconds: float) -> None:
-        self.told.append(("finished", program.program_id, seconds))
 
 
 def _scheduler(estimates: Estimates | None = None) -> Scheduler:
@@ -279,35 +263,3 @@ def test_when_all_tools_are_back_the_wait_is_the_clients_own_time_from_then_on()
     _play(scheduler, *FIRST_TURN, (1.0, started("t0", SH)), (7.0, ToolFinished("p", "t0")))
     outlook = scheduler.outlook
     assert outlook.wait(_pause(scheduler)) == (outlook.estimates.next_call.after_tools(), 7.0)
-
-
-# -- observers -----------------------------------------------------------------------------------
-
-
-def test_an_observer_is_made_when_it_is_asked_for_and_told_from_then_on() -> None:
-    scheduler = _scheduler()
-    watch = scheduler.outlook.observer(Watch)
-    assert scheduler.outlook.observer(Watch) is watch
-    _play(
-        scheduler,
-        *FIRST_TURN,
-        (4.0, ready("c1", _prefix(30))),
-        (5.0, ready("c2", _prefix(30))),
-        (6.0, finished("c1", _prefix(33))),
-        (6.0, finished("c2", _prefix(33))),
-        (7.0, ProgramFinished("p")),
-    )
-    assert watch.told == [
-        ("waited", "c0", 0.0),
-        ("gap", "1", 3.0),
-        ("waited", "c1", 0.0),
-        ("waited", "c2", 0.0),
-        ("finished", "p", 7.0),
-    ]
-
-
-def test_an_observer_that_knows_something_takes_the_place_of_one_of_its_kind() -> None:
-    outlook, wise = _scheduler().outlook, Watch()
-    outlook.observer(Watch)
-    outlook.watch_with(wise)
-    assert outlook.observer(Watch) is wise
