@@ -113,7 +113,7 @@ class Scheduler:
     @property
     def replicas(self) -> tuple[Replica, ...]:
         """Those that are up. Look, do not touch."""
-        return tuple(self._places.replicas.values())
+        return tuple(self._places.fleet.replicas.values())
 
     def check(self) -> None:
         """Recount what is kept counted. Tests call this after every event.
@@ -121,9 +121,9 @@ class Scheduler:
         Raises:
             InvariantError: a count is off.
         """
-        self._places.check()
+        self._places.fleet.check()
         for call in self._calls.values():
-            if (call.phase is CallPhase.READY) != self._places.is_waiting(call):
+            if (call.phase is CallPhase.READY) != self._places.lines.is_in_one(call):
                 raise self._broken(f"call {call.call_id!r} is lost", call.program.program_id)
 
     # -- events ------------------------------------------------------------------------------
@@ -173,11 +173,11 @@ class Scheduler:
         self._places.leave(call, None if pause is None else pause.context)
         if call.sent_at is not None:
             program.attained_s += now - call.sent_at
-            self._places.entering.serve(program, now - call.sent_at)
+            self._places.lines.entering.serve(program, now - call.sent_at)
         if call.context is not None:
             # One that failed is likely to be made again at once, or its program to end.
             pause = pause or _paused(call, call.context.chain, now)
-            self._places.pause(call.context, pause, now)
+            self._places.room.pause(call.context, pause, now)
 
     def _cancelled(self, call: Call, now: float, actions: list[SchedulerAction]) -> None:
         if call.is_sent:
@@ -203,7 +203,7 @@ class Scheduler:
                 assert_never(event)
         if pause is not None:
             pause.changed_at = now
-            self._places.pause_changed(pause, now)
+            self._places.room.pause_changed(pause, now)
 
     def _tool_started(self, program: Program, event: ToolStarted, now: float) -> Pause | None:
         if event.tool_call_id in program.tools:
@@ -231,7 +231,7 @@ class Scheduler:
                 self._arrive(event, now)
                 return
             case ProgramIdle(program_id):
-                self._places.give_up_holds(self._program(program_id, event))
+                self._places.room.give_up_holds(self._program(program_id, event))
                 return
             case ProgramCancelled():
                 program = self._program(event.program_id, event)
@@ -246,7 +246,7 @@ class Scheduler:
                 assert_never(event)
         program.has_ended = True
         self._places.take_back(program)
-        self._places.entering.leave(program)
+        self._places.lines.entering.leave(program)
         del self._programs[program.program_id], self._stories[program.program_id]
 
     def _arrive(self, event: ProgramArrived, now: float) -> None:
@@ -262,7 +262,7 @@ class Scheduler:
             deadline_at=event.deadline_at,
         )
         self._programs[event.program_id] = program
-        self._places.entering.arrive(program)
+        self._places.lines.entering.arrive(program)
         self._stories[event.program_id] = deque([event], maxlen=_STORY_LENGTH)
 
     def _replica_changed(
@@ -270,7 +270,7 @@ class Scheduler:
     ) -> None:
         match event:
             case ReplicaUp():
-                self._places.add(
+                self._places.fleet.add(
                     Replica(
                         event.replica_id,
                         event.kv_blocks,
@@ -287,7 +287,7 @@ class Scheduler:
 
     def _lose(self, replica_id: ReplicaId, now: float) -> None:
         """A replica is gone: its programs have no place, its calls are ready again."""
-        replica = self._places.remove(replica_id)
+        replica = self._places.fleet.remove(replica_id)
         running = list(replica.running.values())
         waiting = [
             call

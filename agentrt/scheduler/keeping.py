@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agentrt.scheduler.actions import HoldKV, Prewarm, ReleaseKV, SchedulerAction
 from agentrt.scheduler.events import ProgramId, ReplicaId
 from agentrt.scheduler.replica import Replica
@@ -18,7 +20,6 @@ class Keeping:
     def __init__(self) -> None:
         self._actions: list[SchedulerAction] = []
         self._pinned: set[tuple[ProgramId, ReplicaId]] = set()
-        self._seen: dict[ReplicaId, Replica] = {}
 
     def keep(self, context: PlacedContext, replica: Replica) -> None:
         """Have `context` kept until its hold ends, or until it is let go."""
@@ -49,20 +50,18 @@ class Keeping:
         program_id = context.program.program_id
         self._actions.append(Prewarm(program_id, replica.replica_id, context.chain))
 
-    def watch(self, replica: Replica) -> None:
-        """Calls were sent to `replica`, or have ended there: its order of eviction has changed."""
-        self._seen[replica.replica_id] = replica
-
     @property
     def has_news(self) -> bool:
-        return bool(self._actions or self._seen)
+        return bool(self._actions)
 
-    def actions(self) -> list[SchedulerAction]:
-        """What is to be done for all that was said since this was last asked."""
-        for replica in self._seen.values():
+    def actions(self, seen: Iterable[Replica]) -> list[SchedulerAction]:
+        """What is to be done for all that was said since this was last asked.
+
+        `seen`: where calls were sent or have ended since: the order of eviction has changed there.
+        """
+        for replica in seen:
             if replica.shadow is not None:
                 for context in replica.shadow.to_touch():
                     self.prewarm(context, replica)
-        self._seen.clear()
         actions, self._actions = self._actions, []
         return actions

@@ -270,3 +270,12 @@ class Program:
         if any(call.is_sent for call in self.calls.values()):
             return ProgramPhase.REASONING
         return ProgramPhase.QUEUED if self.calls else ProgramPhase.ACTING
+
+    def is_urgent(self, now: float) -> bool:
+        """It has a deadline that has not passed."""
+        return self.deadline_at is not None and now < self.deadline_at
+
+    @property
+    def is_bound(self) -> bool:
+        """It has a deadline, or calls at work on its replica: its place is not taken for another's."""
+        return self.deadline_at is not None or any(call.is_sent for call in self.calls.values())
