@@ -114,6 +114,7 @@ class EmbeddedBackend:
             reports_cached_tokens=True,
             max_concurrency=self._settings.slots,
             context_tokens=self._settings.context_tokens,
+            kv_tokens=self._settings.slots * self._settings.context_tokens,
             server=f"llama.cpp (xllamacpp {running.engine.version})",
         )
 

@@ -7,6 +7,7 @@ import asyncio
 import httpx2
 
 from agentrt.backends.base import OnChunk
+from agentrt.backends.engine_pages import EngineLimits, asked_of
 from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
 from agentrt.backends.http_errors import message_in
 from agentrt.backends.limits import RateLimiter, estimated_tokens
@@ -63,6 +64,7 @@ class OpenAIBackend:
         self._limiter = None if settings.limits is None else RateLimiter(settings.limits)
         self._listing = asyncio.Lock()
         self._models: ModelList | None = None
+        self._engine: EngineLimits | None = None
         self._schemas = SchemaAcceptance()
 
     def __repr__(self) -> str:
@@ -73,9 +75,10 @@ class OpenAIBackend:
         return self.connection.url
 
     async def capabilities(self) -> Capabilities:
-        """From `/v1/models` and what its kind of server does by default; `probe` asks more."""
+        """From what it lists and says of its engine, and what its kind does; `probe` asks more."""
         models = await self._listed()
         kind = self.kind
+        limits = await self._limits()
         takes_schema = not self._schemas.is_given_up
         notes = () if takes_schema else ("the server refused response_format",)
         return Capabilities(
@@ -85,7 +88,10 @@ class OpenAIBackend:
             streaming=True,
             reports_cached_tokens=kind.reports_cached_tokens,
             metrics=kind.has_metrics,
-            context_tokens=models.context_tokens,
+            max_concurrency=limits.max_running,
+            # A list may say what the model was trained for; the engine's page has what it was started with.
+            context_tokens=limits.context_tokens or models.context_tokens,
+            kv_tokens=limits.kv_tokens,
             server=kind.name,
             notes=notes,
         )
@@ -184,6 +190,13 @@ class OpenAIBackend:
             if self._models is None:
                 self._models = await self._list_models()
             return self._models
+
+    async def _limits(self) -> EngineLimits:
+        """What the engine has room for, asked once."""
+        async with self._listing:
+            if self._engine is None:
+                self._engine = await asked_of(self.connection, self.kind)
+            return self._engine
 
     async def _list_models(self) -> ModelList:
         try:

@@ -107,6 +107,7 @@ class _Probe:
             return
         if isinstance(self._backend, OpenAIBackend):
             await self._ask_server(self._backend)
+        self._note_cache()
         self._note_model()
         if is_thorough and await self._completes():
             await self._streams()
@@ -140,6 +141,17 @@ class _Probe:
         if capabilities.context_tokens:
             detail += f" (context of {capabilities.context_tokens} tokens)"
         self.checks.append(Check("model", is_clear, detail))
+
+    def _note_cache(self) -> None:
+        capabilities = self.capabilities
+        assert capabilities is not None  # noqa: S101  only asked of who is reachable
+        if capabilities.kv_tokens is None:
+            detail = "it does not say how much it has room for: Scheduling(kv_tokens=...) may"
+        else:
+            detail = f"{capabilities.kv_tokens:,} tokens"
+            if capabilities.max_concurrency is not None:
+                detail += f", {capabilities.max_concurrency:,} calls at once"
+        self.checks.append(Check("kv_cache", capabilities.kv_tokens is not None, detail))
 
     async def _ask_server(self, backend: OpenAIBackend) -> None:
         connection = backend.connection

@@ -111,6 +111,7 @@ class Capabilities:
     Attributes:
         max_concurrency: Requests worth having at the server at once; None: it queues well itself.
         context_tokens: The longest prompt plus completion; None: unknown.
+        kv_tokens: Tokens that its KV cache has room for, of all sequences together; None: unknown.
     """
 
     models: tuple[str, ...] = ()
@@ -121,5 +122,6 @@ class Capabilities:
     metrics: bool = False
     max_concurrency: int | None = None
     context_tokens: int | None = None
+    kv_tokens: int | None = None
     server: str = ""
     notes: tuple[str, ...] = ()

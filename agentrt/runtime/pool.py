@@ -139,7 +139,7 @@ class Pool:
     def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
         """A replica is there (again), and empty: calls may go to it."""
         self._up[replica_id] = capabilities
-        kv_tokens = self._scheduling.kv_tokens
+        kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
         kv_characters = None if kv_tokens is None else kv_tokens * self.rate.characters_per_token
         self.tell(
             ReplicaUp(

@@ -37,8 +37,8 @@ class Scheduling:
 
     Attributes:
         policy: Makes the policy of a pool; every pool has its own.
-        kv_tokens: Tokens that each replica's KV cache has room for. None: not known, and programs
-            are let in as far as the calls at once allow that a server states.
+        kv_tokens: Tokens that each replica's KV cache has room for. None: what the server says; from
+            one that does not, programs are let in as far as the calls at once allow that it states.
         streams_all: Ask servers that stream to do so for every call, so that the scheduler hears of
             first tokens also where nobody reads the pieces.
         on_scheduled: Told everything the schedulers are told and answer, in order.

@@ -43,7 +43,8 @@ async def vllm(call: Call) -> None:
     if call.path in {"/health", "/version"}:
         return await call.respond(200, {})
     if call.path == "/metrics":
-        return await call.respond(200, b"vllm:num_requests_running 0\n")
+        config = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="500"} 1.0\n'
+        return await call.respond(200, b"vllm:num_requests_running 0\n" + config)
     body = call.json
     if "tools" in body:
         said = '"auto" tool choice requires --enable-auto-tool-choice'
@@ -81,6 +82,7 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         reports_cached_tokens=True,
         metrics=True,
         context_tokens=4096,
+        kv_tokens=8000,
         server="vllm",
     )
     found = {check.name: check for check in report.checks}
@@ -89,6 +91,7 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         "server",
         "health",
         "metrics",
+        "kv_cache",
         "model",
         "completion",
         "streaming",
@@ -96,6 +99,7 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         "json_schema",
         "tools",
     ]
+    assert found["kv_cache"] == Check("kv_cache", is_ok=True, detail="8,000 tokens")
     assert found["model"] == Check("model", is_ok=True, detail="qwen (context of 4096 tokens)")
     assert found["cached_tokens"].detail == "96 of 100 prompt tokens"
     assert not found["tools"].is_ok
@@ -113,6 +117,7 @@ async def test_a_bare_server_is_usable_and_the_report_says_what_it_lacks() -> No
     assert {check.name for check in report.checks if not check.is_ok} == {
         "health",
         "metrics",
+        "kv_cache",
         "cached_tokens",
         "json_schema",
     }
@@ -129,6 +134,7 @@ async def test_a_quick_probe_makes_no_completion() -> None:
         ("server", True),
         ("health", True),
         ("metrics", False),
+        ("kv_cache", False),
         ("model", False),
     ]
     assert "say which with the model option" in report.checks[-1].detail
@@ -179,7 +185,9 @@ async def test_capabilities_cost_one_listing_however_many_ask() -> None:
         found = [await backend.capabilities() for _ in range(3)]
         await backend.complete(Request(messages=(Message("user", "x"),)))
         assert server.listings == 1
-        assert server.calls[0].json["model"] == "m"
+        asked, completed = server.calls
+        assert (asked.method, asked.path) == ("GET", "/props")
+        assert completed.json["model"] == "m"
         await backend.aclose()
 
     assert (

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
-from agentrt.backends.engine_limits import (
+from agentrt.backends.engine_limits import engine_limits
+from agentrt.backends.engine_pages import (
     EngineLimits,
-    engine_limits,
     read_llamacpp_props,
     read_sglang_info,
     read_vllm_metrics,
 )
 from agentrt.backends.openai_http import OpenAIBackend
+from agentrt.backends.server_kind import LLAMACPP, SGLANG, VLLM, ServerKind
 from agentrt.errors import BackendUnavailable
+from agentrt.ir.request import Message, Request
 from agentrt.testing import ScriptedBackend
-from tests.integration.misbehaving_server import Call, MisbehavingServer
+from tests.integration.misbehaving_server import Call, MisbehavingServer, answer, completion
 
 METRICS = """\
 # HELP vllm:cache_config_info Information of the LLMEngine CacheConfig
@@ -93,6 +96,7 @@ async def test_the_embedded_engine_says_its_slots() -> None:
             context_tokens=512,
             cache="slots",
         )
+        assert (await backend.capabilities()).kv_tokens == 1024
     finally:
         await backend.aclose()
 
@@ -134,6 +138,75 @@ async def test_a_server_that_breaks_off_every_page_says_nothing() -> None:
 
     async with MisbehavingServer(behave) as server:
         assert await limits_at(server.url) == EngineLimits()
+
+
+def vllm_page(call: Call) -> object:
+    return METRICS.encode() if call.path == "/metrics" else None
+
+
+def sglang_page(call: Call) -> object:
+    info = {"max_total_num_tokens": 9000, "max_running_requests": 7}
+    return info if call.path == "/get_server_info" else None
+
+
+def llamacpp_page(call: Call) -> object:
+    props = {"total_slots": 3, "default_generation_settings": {"n_ctx": 2048}}
+    return props if call.path == "/props" else None
+
+
+@pytest.mark.parametrize(
+    ("owner", "page", "said"),
+    [
+        ("vllm", vllm_page, (10_240, None, 32_768)),
+        ("sglang", sglang_page, (9000, 7, 32_768)),
+        # Not what the model was trained for: what a slot has.
+        ("llamacpp", llamacpp_page, (6144, 3, 2048)),
+        ("somebody", vllm_page, (None, None, 32_768)),
+    ],
+)
+async def test_capabilities_have_what_a_server_of_a_known_kind_says_of_its_engine(
+    owner: str, page: Callable[[Call], object], said: tuple[int | None, ...]
+) -> None:
+    async def behave(call: Call) -> None:
+        found = page(call)
+        await call.respond(404 if found is None else 200, found or {"error": "no"})
+
+    listed = {"data": [{"id": "m", "owned_by": owner, "max_model_len": 32_768}]}
+    async with MisbehavingServer(behave, models=answer(200, listed)) as server:
+        backend = OpenAIBackend(server.url)
+        found = [await backend.capabilities() for _ in range(2)]
+        await backend.aclose()
+        assert len(server.calls) == (0 if owner == "somebody" else 1)
+    for each in found:
+        assert (each.kv_tokens, each.max_concurrency, each.context_tokens) == said
+
+
+async def nonsense(call: Call) -> None:
+    await call.respond(200, b"<html>vllm:cache_config_info{num_gpu_blocks=" + bytes(range(256)))
+
+
+@pytest.mark.parametrize("is_hanging", [False, True])
+@pytest.mark.parametrize("kind", [VLLM, SGLANG, LLAMACPP])
+async def test_a_server_whose_page_is_nonsense_or_never_comes_is_used_all_the_same(
+    kind: ServerKind, is_hanging: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentrt.backends.engine_pages._QUICK_S", 0.1 if is_hanging else 5.0)
+
+    async def behave(call: Call) -> None:
+        if call.method == "POST":
+            await call.respond(200, completion("fine"))
+        elif is_hanging:
+            await server.hang(call)
+        else:
+            await nonsense(call)
+
+    async with MisbehavingServer(behave) as server:
+        backend = OpenAIBackend(server.url, kind=kind)
+        found = await backend.capabilities()
+        request = Request(messages=(Message("user", "x"),))
+        assert (await backend.complete(request)).text == "fine"
+        await backend.aclose()
+    assert (found.kv_tokens, found.max_concurrency, found.server) == (None, None, kind.name)
 
 
 async def test_a_server_that_is_not_there_is_an_error() -> None:

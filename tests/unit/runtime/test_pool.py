@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -184,8 +185,27 @@ def test_replicas_that_do_not_answer_are_left_out_while_one_does() -> None:
     assert ups == ["there"]
 
 
-def test_capacity_is_told_in_blocks_of_text() -> None:
-    world = World()
+class Sized(ScriptedBackend):
+    """Says how large its KV cache is."""
+
+    async def capabilities(self) -> Capabilities:
+        return replace(await super().capabilities(), kv_tokens=3200)
+
+
+def test_capacity_is_what_the_server_says_of_itself() -> None:
+    world = World(a=Sized("x", max_concurrency=2), b=ScriptedBackend("y"))
+    world.run(world.pool.ready)
+    assert world.events == [
+        ReplicaUp(replica_id="a", kv_blocks=200, max_running=2),
+        ReplicaUp(replica_id="b", kv_blocks=None),
+    ]
+
+
+def test_capacity_is_told_in_blocks_of_text_as_the_user_says_it() -> None:
+    world = World(
+        a=ScriptedBackend("x", max_concurrency=1),
+        b=Sized("y", max_concurrency=1),
+    )
     told: list[Scheduled] = []
     pool = Pool(
         "large",
