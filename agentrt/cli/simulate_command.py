@@ -21,7 +21,10 @@ def simulate(  # noqa: PLR0913  one parameter an option
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(metavar="P", help="fcfs, cap-N, best-cap, occupancy[:headroom=0.2,...]."),
+        typer.Option(
+            metavar="P",
+            help="occupancy[:headroom=0.2,...], fcfs, cap-N, best-cap, or a rival (see docs).",
+        ),
     ] = None,
     compare: Annotated[
         str | None, typer.Option(metavar="P1,P2,...", help="Several policies, side by side.")

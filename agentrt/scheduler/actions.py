@@ -69,7 +69,7 @@ class SetTimer:
 
 @dataclass(frozen=True, slots=True)
 class Shed:
-    """Refuse a call; it may be tried again after `retry_after_s`."""
+    """Refuse a call, and forget it; it may be made again, under its id, after `retry_after_s`."""
 
     call_id: CallId
     retry_after_s: float

@@ -16,7 +16,7 @@ from agentrt.errors import InvariantError
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
 from agentrt.ir.prefix import Chain, block_count
-from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer
+from agentrt.scheduler.actions import CancelCall, SchedulerAction, SendCall, SetTimer, Shed
 from agentrt.scheduler.events import (
     CallCancelled,
     CallFailed,
@@ -59,6 +59,7 @@ class Scheduler:
         estimates: Estimates | None = None,
         block_tokens: int = 16,
         tenant_weights: Mapping[str, float] | None = None,
+        max_waiting: int | None = None,
     ) -> None:
         """Args beside the policy have defaults that fit a fleet nothing is known of.
 
@@ -66,7 +67,10 @@ class Scheduler:
             estimates: What is known already; it learns on. None: nothing.
             block_tokens: Tokens that a block of the calls' chains stands for.
             tenant_weights: Shares of those that are not to have an equal one: 2.0 is twice as much.
+            max_waiting: So many calls of a tenant wait without a place at most; a program that makes
+                its first call then is refused (`Shed`). None: all wait.
         """
+        self._max_waiting = max_waiting
         self.outlook = Outlook(estimates or Estimates(), block_tokens=block_tokens)
         self._programs: dict[ProgramId, Program] = {}
         self._calls: dict[CallId, Call] = {}
@@ -83,7 +87,7 @@ class Scheduler:
         actions: list[SchedulerAction] = []
         match event:
             case CallReady():
-                self._ready(event, now)
+                self._ready(event, now, actions)
             case CallFinished():
                 self._finished(event, now)
             case CallStarted() | FirstToken() | CallProgress():
@@ -128,10 +132,13 @@ class Scheduler:
 
     # -- events ------------------------------------------------------------------------------
 
-    def _ready(self, event: CallReady, now: float) -> None:
+    def _ready(self, event: CallReady, now: float, actions: list[SchedulerAction]) -> None:
         program = self._program(event.program_id, event)
         if event.call_id in self._calls:
             raise self._broken(f"call {event.call_id!r} became ready twice", event.program_id)
+        if self._is_full_for(program):
+            actions.append(Shed(event.call_id, self._places.retry_after_s(program)))
+            return
         call = Call(
             event.call_id,
             program,
@@ -143,6 +150,12 @@ class Scheduler:
         self._calls[call.call_id] = program.calls[call.call_id] = call
         self.outlook.call_ready(call, now)
         self._places.wait(call, now)
+
+    def _is_full_for(self, program: Program) -> bool:
+        """Whether too many wait already. Who has begun is let go on."""
+        if self._max_waiting is None or program.turns or program.calls:
+            return False
+        return self._places.lines.entering.waiting(program) >= self._max_waiting
 
     def _progressed(self, event: CallStarted | FirstToken | CallProgress, now: float) -> None:
         call = self._stepped(event)

@@ -23,6 +23,8 @@ LOOKAHEAD = 4
 _LOOKAHEAD_HERE = 16  # of those that wait on a replica where some are held back
 _NOTABLE_BLOCKS = 16  # of what was kept for a call, for it to tell something
 _NOTABLE_LOSS = 0.25
+_SOONEST_RETRY_S, _LATEST_RETRY_S = 1.0, 60.0
+_ENTRIES_REMEMBERED = 16
 
 
 class Places:
@@ -43,6 +45,8 @@ class Places:
         self._guards = Guards(policy, self.lines.entering)
         self._yielded: set[ReplicaId] = set()
         self._wake_at: float | None = None
+        self._entered_at: float | None = None
+        self._entry_every_s = 0.0
 
     # -- calls and programs ------------------------------------------------------------------
 
@@ -93,6 +97,11 @@ class Places:
         replica = self.fleet.known(replica_id)
         replica.reported(used_blocks, running)
         self.fleet.mark(replica)
+
+    def retry_after_s(self, program: Program) -> float:
+        """When it is likely that those of its tenant that wait before `program` have their places."""
+        wait_s = self._entry_every_s * self.lines.entering.waiting(program)
+        return min(max(wait_s, _SOONEST_RETRY_S), _LATEST_RETRY_S)
 
     def take_back(self, program: Program) -> None:
         """`program` needs no place any more."""
@@ -154,7 +163,7 @@ class Places:
             call = self._first_to_return(replica, now)
             if call is None:
                 return
-            leader = replica.followers.leader(call, replica.running.values())
+            leader = self._leader(call, replica)
             if leader is not None:
                 self.lines.follow(call, leader, replica)
                 continue
@@ -169,6 +178,13 @@ class Places:
             if target is not replica:
                 self.room.take_back(call.program, replica)
             yield self._send(call, target, now)
+
+    @staticmethod
+    def _leader(call: Call, replica: Replica) -> Call | None:
+        """A call that computes now what `call` begins with. Not known where the cache is not."""
+        if replica.shadow is None:
+            return None
+        return replica.followers.leader(call, replica.running.values())
 
     def _first_to_return(self, replica: Replica, now: float) -> Call | None:
         if not replica.with_deadlines:
@@ -265,9 +281,18 @@ class Places:
 
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
         is_new = not call.program.has_place
+        if is_new and not call.program.turns:
+            self._count_entry(now)
         self._outlook.call_leaves(call, now)
         replica.send(call, now)
         self.fleet.offer(replica)
         if is_new:
             self.lines.bring_in(call.program, replica)
         return call, replica
+
+    def _count_entry(self, now: float) -> None:
+        """A program has its first place."""
+        if self._entered_at is not None:
+            every_s = now - self._entered_at
+            self._entry_every_s += (every_s - self._entry_every_s) / _ENTRIES_REMEMBERED
+        self._entered_at = now

@@ -10,7 +10,7 @@ from agentrt.scheduler.state import Call, Pause, PlacedContext
 from agentrt.scheduler.waiting import Rank
 
 UNGUARDED = 1 << 62
-"""As `guarded_places`: other tenants' programs are not looked at."""
+"""As `guarded_places`: whose programs they are is not looked at where room is made."""
 
 
 class Policy(Protocol):

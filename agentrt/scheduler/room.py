@@ -13,7 +13,7 @@ from agentrt.scheduler.holds import Holds
 from agentrt.scheduler.keeping import Keeping
 from agentrt.scheduler.lines import Lines
 from agentrt.scheduler.outlook import Outlook
-from agentrt.scheduler.policy import Policy
+from agentrt.scheduler.policy import UNGUARDED, Policy
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Pause, PlacedContext, Program
 
@@ -120,7 +120,7 @@ class Room:
             if self._give_way(replica, short, now, until=now):
                 continue
             # What a tenant that has had more keeps between calls does not keep one out that had less.
-            if not tenants.is_single and self._give_way(
+            if self._looks_at_tenants() and self._give_way(
                 replica,
                 short,
                 now,
@@ -131,6 +131,9 @@ class Room:
             if not (program.is_urgent(now) and self._send_back_last(replica, call)):
                 return False
         return True
+
+    def _looks_at_tenants(self) -> bool:
+        return not self._lines.entering.is_single and self._policy.guarded_places < UNGUARDED
 
     def to_grow(self, replica: Replica, call: Call, now: float) -> bool:
         """A program with a place comes before all that are between calls, and before later ones."""

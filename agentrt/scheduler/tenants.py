@@ -96,6 +96,10 @@ class TenantQueues:
         fair = self._live * tenant.weight / self._weight
         return tenant.live < _LIGHT_PART * fair
 
+    def waiting(self, program: Program) -> int:
+        """How many calls of the tenant of `program` wait."""
+        return len(self._tenants[program.tenant].waiting)
+
     # -- calls ---------------------------------------------------------------------------------
 
     def rank(self, call: Call) -> Rank:

@@ -7,7 +7,7 @@ import pytest
 from agentrt.errors import InvariantError
 from agentrt.ir.prefix import Chain, Run
 from agentrt.ir.request import Usage
-from agentrt.scheduler.actions import CancelCall, SendCall, SetTimer
+from agentrt.scheduler.actions import CancelCall, SendCall, SetTimer, Shed
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
     CallCancelled,
@@ -303,3 +303,22 @@ def test_programs_that_grow_by_leaps_get_fewer_places() -> None:
     assert admitted(grows_to=0) == 8
     # 300 blocks grown once count as 300/64 on average, and four such growths are kept free a place.
     assert admitted(grows_to=300) < 8
+
+
+def test_first_calls_are_refused_when_enough_of_the_tenant_s_wait_already() -> None:
+    core = Scheduler(FixedCap(1), max_waiting=1)
+    core.handle(ReplicaUp(replica_id="r0", kv_blocks=100), 0.0)
+    for index, tenant in enumerate("aaaab"):
+        core.handle(ProgramArrived(program_id=str(index), tenant=tenant), 0.0)
+    assert core.handle(ready("0.0"), 1.0) == [SendCall("0.0", "r0")]
+    assert core.handle(ready("1.0"), 1.0) == []
+    assert core.handle(ready("2.0"), 1.0) == [Shed("2.0", 1.0)]
+    assert core.handle(ready("4.0"), 1.0) == [], "another tenant's wait by themselves"
+    core.handle(finished("0.0"), 9.0)
+    assert core.handle(ready("0.1"), 9.0) == [SendCall("0.1", "r0")], "who has begun goes on"
+    core.handle(finished("0.1"), 10.0)
+    assert core.handle(ProgramFinished("0"), 11.0) == [SendCall("4.0", "r0")]
+    assert core.handle(ready("2.0"), 12.0) == [Shed("2.0", 1.0)], "as often as it is made again"
+    core.handle(finished("4.0"), 13.0)
+    assert core.handle(ProgramFinished("4"), 14.0) == [SendCall("1.0", "r0")]
+    assert core.handle(ready("2.0"), 15.0) == [], "there is room to wait now"
