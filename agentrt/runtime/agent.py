@@ -131,10 +131,28 @@ class AgentRegion:
         if node.max_total_tokens is not None and self._usage.total_tokens >= node.max_total_tokens:
             limit = f"{node.max_total_tokens} tokens"
             return Broken(self._exceeded("max_total_tokens", limit))
-        turn = AgentTurn(self._step, tuple(self.transcript), self._wrong_answers > 0)
+        is_last = self._turn + 1 >= node.max_turns or self._is_last
+        turn = AgentTurn(self._step, tuple(self.transcript), self._wrong_answers > 0, is_last)
         instance_id = f"{self._instance.id}[{self._turn}].llm"
         self._llm = Instance(instance_id, turn, None, self._instance)
         return Expand([(self._llm, Child(instance_id))])
+
+    def _is_last(self, completion: Completion) -> bool:
+        """Whether the agent ends with this answer to the turn under way."""
+        node = self._step.node
+        if node.max_total_tokens is not None:
+            spent = self._usage.total_tokens + completion.usage.total_tokens
+            if spent >= node.max_total_tokens:
+                return True
+        if with_written_calls(completion, self._offered(), turn=self._turn).tool_calls:
+            return False
+        if self._wrong_answers >= node.options.output_retries:
+            return True
+        try:
+            self._step.answer.parse_answer(completion.text)
+        except SchemaError:
+            return False
+        return True
 
     def _exceeded(self, limit: str, amount: str) -> LimitExceeded:
         return LimitExceeded(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -10,7 +11,7 @@ from agentrt.dsl.functions import ToolFunction
 from agentrt.ir.event import NodeKind
 from agentrt.ir.expression import NodeId
 from agentrt.ir.report import NodeReport
-from agentrt.ir.request import Message, ToolCall, Usage
+from agentrt.ir.request import Completion, Message, ToolCall, Usage
 from agentrt.runtime.evaluate import Values
 from agentrt.runtime.executable import (
     AgentStep,
@@ -36,6 +37,8 @@ class AgentTurn:
     messages: tuple[Message, ...]
     is_constrained: bool
     """Whether the answer must fit the agent's type: no tools are offered then."""
+    is_last: Callable[[Completion], bool] | bool
+    """Whether no other turn comes after it, as is known beforehand or as its answer tells."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ class LLMCalls:
         """The backend's answer as a value of its type.
 
         An answer that does not fit is shown to the model again with what is wrong with it, at most
-        `options.output_retries` times.
+        `options.output_retries` times. So the call is the last one only if its answer fits, which is
+        known beforehand of text.
 
         Raises:
             BackendError: as `complete`.
@@ -110,9 +111,13 @@ class LLMCalls:
         call = replace(call, observer=counted)
         output_retries = call.request.options.output_retries
         for ask in range(output_retries + 1):
-            completion = await self.complete(call, first_attempt=counted.attempts + 1)
+            reading = _Reading(answer)
+            made = call
+            if call.is_last is True and not answer.is_text and ask < output_retries:
+                made = replace(call, is_last=reading.fits)
+            completion = await self.complete(made, first_attempt=counted.attempts + 1)
             try:
-                return answer.parse_answer(completion.text)
+                return reading.value(completion)
             except SchemaError as error:
                 problem = str(error)
                 if completion.finish_reason == "length":
@@ -123,6 +128,31 @@ class LLMCalls:
             messages = (*call.request.messages, *_again(completion, problem))
             call = replace(call, request=replace(call.request, messages=messages))
         raise AssertionError("unreachable: the last ask returns or raises")
+
+
+class _Reading:
+    """An answer, that is parsed once: the scheduler asks whether it fits before the value is taken."""
+
+    def __init__(self, answer: ValueType[Any]) -> None:
+        self._answer = answer
+        self._read: tuple[Completion, Any, SchemaError | None] | None = None
+
+    def fits(self, completion: Completion) -> bool:
+        return self._of(completion)[1] is None
+
+    def value(self, completion: Completion) -> Any:
+        value, error = self._of(completion)
+        if error is not None:
+            raise error
+        return value
+
+    def _of(self, completion: Completion) -> tuple[Any, SchemaError | None]:
+        if self._read is None or self._read[0] is not completion:
+            try:
+                self._read = completion, self._answer.parse_answer(completion.text), None
+            except SchemaError as error:
+                self._read = completion, None, error
+        return self._read[1:]
 
 
 class _Sending:

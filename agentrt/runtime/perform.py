@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, assert_never
 
 from agentrt.backends.base import OnChunk
-from agentrt.backends.written_calls import with_written_calls
 from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import InvariantError, SchemaError, ToolError
@@ -87,7 +86,7 @@ class Performer:
             program=self.program,
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
-            is_last=True,  # but for an answer that does not fit, which is rare
+            is_last=True,
         )
         return await self._llms.answer(call, step.answer)
 
@@ -105,18 +104,12 @@ class Performer:
             program_id=self._journal.run_id,
             node_id=instance.id,
         )
-        offered = {tool.name for tool in request.tools}
-
-        def is_last(completion: Completion) -> bool:
-            """An agent that calls no tool has ended, but for an answer that does not fit."""
-            return not with_written_calls(completion, offered, turn=0).tool_calls
-
         call = LLMCall(
             request=request,
             program=self.program,
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
-            is_last=is_last,
+            is_last=turn.is_last,
         )
         return await self._llms.complete(call)
 

@@ -199,6 +199,80 @@ def test_a_call_of_a_function_is_the_last_of_its_kind() -> None:
     assert [event.is_last for event in watched.of(CallReady, CallFinished)] == [True, True]
 
 
+@llm(output_retries=2)
+def count(question: str) -> Prompt[int]:
+    return Prompt(question)
+
+
+@agent(tools=[bash], max_turns=2)
+def fix_soon(task: str) -> Prompt[str]:
+    return Prompt(task)
+
+
+@agent(tools=[bash], max_total_tokens=60)
+def fix_cheaply(task: str) -> Prompt[str]:
+    return Prompt(task)
+
+
+@agent(tools=[bash], output_retries=1)
+def fix_and_count(task: str) -> Prompt[int]:
+    return Prompt(task)
+
+
+@workflow
+def counted(question: str) -> int:
+    return count(question)
+
+
+@workflow
+def fixed_soon(task: str) -> str:
+    return fix_soon(task)
+
+
+@workflow
+def fixed_cheaply(task: str) -> str:
+    return fix_cheaply(task)
+
+
+@workflow
+def fixed_and_counted(task: str) -> int:
+    return fix_and_count(task)
+
+
+WRONG, RIGHT = "many", '{"answer": 3}'
+ACT = Completion(tool_calls=(ToolCall("c", "bash", '{"command": "x"}'),), usage=Usage(20, 0, 20))
+WRITTEN = Completion(text='<tool_call>{"name": "bash", "arguments": {"command": "x"}}</tool_call>')
+NO, YES = False, True
+
+
+@pytest.mark.parametrize(
+    ("call", "answers", "told"),
+    [
+        # Each call: whether it was told to be the last when it was ready, and when it had its answer.
+        (counted, [RIGHT], [(NO, YES)]),
+        (counted, [WRONG, RIGHT], [(NO, NO), (NO, YES)]),
+        (counted, [WRONG, WRONG, RIGHT], [(NO, NO), (NO, NO), (YES, YES)]),
+        (counted, [WRONG, WRONG, WRONG], [(NO, NO), (NO, NO), (YES, YES)]),
+        (fixed_soon, [ACT, "done"], [(NO, NO), (YES, YES)]),
+        (fixed_soon, [ACT, ACT], [(NO, NO), (YES, YES)]),
+        (fixed, [WRITTEN, "done"], [(NO, NO), (NO, YES)]),
+        (fixed_cheaply, [ACT, ACT], [(NO, NO), (NO, YES)]),
+        (fixed_and_counted, [ACT, WRONG, RIGHT], [(NO, NO), (NO, NO), (NO, YES)]),
+        (fixed_and_counted, [WRONG, WRONG], [(NO, NO), (NO, YES)]),
+    ],
+)
+def test_a_call_is_the_last_if_no_prompt_can_go_on_from_its_answer(
+    call: Any, answers: list[str | Completion], told: list[tuple[bool, bool]]
+) -> None:
+    backend = ScriptedBackend(answers)
+    watched = Watched(backend)
+    watched.run(lambda runtime: runtime.start(call.bind("?")).wait())
+    assert len(backend.requests) == len(answers)
+    ready, finished = watched.of(CallReady), watched.of(CallFinished)
+    assert [(a.is_last, b.is_last) for a, b in zip(ready, finished, strict=True)] == told
+    assert_nothing_is_left(watched.log)
+
+
 def test_each_turn_begins_with_the_blocks_that_the_one_before_left() -> None:
     watched = Watched(ScriptedBackend(act(*["x" * 200] * 3)))
     watched.run(lambda runtime: runtime.run(fixed, "t" * 300))
