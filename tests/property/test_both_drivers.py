@@ -7,6 +7,7 @@ answer the same; and one workload through both drivers must lead to the same dec
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from dataclasses import dataclass, replace
 from typing import Any
@@ -180,7 +181,7 @@ KV_BLOCKS = 60
 
 @dataclass(frozen=True)
 class Turn:
-    """A question, an answer of so many steps, and a tool that takes so many."""
+    """A question, an answer of so many steps, and a tool that takes so many before the next question."""
 
     question: int
     answer_steps: int
@@ -203,34 +204,59 @@ def made_up(source: random.Random) -> Made:
 
 
 @tool(effects="read")
-async def nap(steps: int) -> None:
-    """Take a while."""
+async def nap(steps: int, question: int, answer_steps: int) -> str:
+    """Take a while, then ask on."""
     await asyncio.sleep(steps * STEP_S)
+    return asked(Turn(question, answer_steps, 0))
+
+
+@agent(tools=[nap])
+def talk(text: str) -> Prompt[str]:
+    # Some blocks, so that a prompt is never too short to tell whether others go on from it.
+    return Prompt(text, system="s" * 200)
+
+
+@workflow
+def talked(text: str) -> str:
+    return talk(text)
+
+
+def asked(turn: Turn) -> str:
+    return "q" * turn.question + f"#{turn.answer_steps}"
 
 
 def run_for_real(made: Made, policy: str, max_running: int) -> list[Scheduled]:
     log: list[Scheduled] = []
     clock = VirtualClock()
-    backend = ScriptedBackend(
-        # No count of the prompt's tokens: so nothing is learned, and a token stays four characters.
-        lambda request: Completion(text="a" * 100, usage=Usage(0, 0, steps_of(request))),
-        latency_s=lambda request: steps_of(request) * STEP_S,
-        max_concurrency=max_running,
-    )
 
     def steps_of(request: Request) -> int:
         return int(request.messages[-1].content.rpartition("#")[2])
 
+    def answered(request: Request) -> Completion:
+        # No count of the prompt's tokens: so nothing is learned, and a token stays four characters.
+        usage = Usage(0, 0, steps_of(request))
+        turns = made[int(request.program_id[1:])][1]
+        turn = sum(message.role == "assistant" for message in request.messages)
+        if turn + 1 == len(turns):
+            return Completion(text="a" * 100, usage=usage)
+        then = turns[turn + 1]
+        arguments = {
+            "steps": turns[turn].tool_steps,
+            "question": then.question,
+            "answer_steps": then.answer_steps,
+        }
+        call = ToolCall(f"t{turn}", "nap", json.dumps(arguments))
+        return Completion(text="a" * 100, tool_calls=(call,), usage=usage)
+
+    backend = ScriptedBackend(
+        answered,
+        latency_s=lambda request: steps_of(request) * STEP_S,
+        max_concurrency=max_running,
+    )
+
     async def one(runtime: Runtime, number: int, arrives: int, made: list[Turn]) -> None:
         await asyncio.sleep(arrives * STEP_S)
-        messages: list[Message] = []
-        async with runtime.program(f"p{number}") as program:
-            for turn in made:
-                text = "q" * turn.question + f"#{turn.answer_steps}"
-                messages.append(Message("user", text))
-                completion = await program.complete(Request(messages=tuple(messages)))
-                messages.append(Message("assistant", completion.text))
-                await program.tool(nap, turn.tool_steps)
+        await runtime.start(talked.bind(asked(made[0])), run_id=f"p{number}").result()
 
     async def main() -> None:
         scheduling = Scheduling(
@@ -247,17 +273,19 @@ def run_for_real(made: Made, policy: str, max_running: int) -> list[Scheduled]:
     return log
 
 
+def name_of(program_id: str) -> str:
+    """What both drivers call a program, in ids of their own."""
+    return program_id.rpartition(":")[2].partition("#")[0]
+
+
 def workload_of(made: Made, log: list[Scheduled]) -> Workload:
     """The same programs, with the blocks that the runtime found in their prompts."""
     ready: dict[str, list[CallReady]] = {}
     contexts: dict[str, Chain] = {}
-    names: dict[str, str] = {}
     for entry in log:
         match entry.event:
-            case ProgramArrived():
-                names[entry.event.program_id] = entry.event.workflow
             case CallReady():
-                ready.setdefault(names[entry.event.program_id], []).append(entry.event)
+                ready.setdefault(name_of(entry.event.program_id), []).append(entry.event)
             case CallFinished():
                 contexts[entry.event.call_id] = entry.event.context
             case _:
@@ -276,14 +304,13 @@ def workload_of(made: Made, log: list[Scheduled]) -> Workload:
                     context=contexts[call.call_id],
                 )
             )
-            steps.append(
-                ToolStep(after=(len(steps) - 1,), tool="nap", duration_s=turn.tool_steps * STEP_S)
-            )
-        name = f"p{number}"
+            if turn is not of_one[-1]:
+                duration_s = turn.tool_steps * STEP_S
+                steps.append(ToolStep(after=(len(steps) - 1,), tool="nap", duration_s=duration_s))
         programs.append(
             ProgramTrace(
-                program_id=name,
-                workflow=name,
+                program_id=f"p{number}",
+                workflow="talked",
                 steps=tuple(steps),
                 arrival_s=arrives * STEP_S,
             )
@@ -305,10 +332,8 @@ class AsTheRuntimeHears:
             case ReplicaUp():
                 # The engine has room for all: what waits, waits because the scheduler says so.
                 event = replace(event, kv_blocks=KV_BLOCKS)
-            case CallReady():
-                event = replace(event, is_last=False)
-            case CallFinished(call_id, usage, context, _):
-                event = CallFinished(call_id, Usage(0, 0, usage.completion_tokens), context, False)
+            case CallFinished():
+                event = replace(event, usage=Usage(0, 0, event.usage.completion_tokens))
             case _:
                 pass
         actions = self._scheduler.handle(event, now)
@@ -333,24 +358,50 @@ def simulated(workload: Workload, policy: str, max_running: int) -> list[Schedul
     return scheduler.log
 
 
-def decisions(log: list[Scheduled]) -> list[tuple[float, str, int]]:
-    """When which turn of which program was sent."""
-    names: dict[str, str] = {}
+def turns(log: list[Scheduled]) -> dict[str, tuple[str, int]]:
+    """Which turn of which program each call is."""
     made: dict[str, int] = {}
     calls: dict[str, tuple[str, int]] = {}
-    sent: list[tuple[float, str, int]] = []
     for entry in log:
-        match entry.event:
-            case ProgramArrived():
-                names[entry.event.program_id] = entry.event.workflow
+        if isinstance(entry.event, CallReady):
+            name = name_of(entry.event.program_id)
+            made[name] = made.get(name, -1) + 1
+            calls[entry.event.call_id] = (name, made[name])
+    return calls
+
+
+def decisions(log: list[Scheduled]) -> list[tuple[float, str, int]]:
+    """When which turn of which program was sent."""
+    calls = turns(log)
+    return sorted((entry.at, *calls[send.call_id]) for entry in log for send in sends(entry))
+
+
+def told(log: list[Scheduled]) -> list[object]:
+    """What the scheduler was told of the programs, in names that both drivers have."""
+    calls = turns(log)
+    found: list[tuple[float, str, object]] = []
+    for entry in log:
+        event = entry.event
+        match event:
             case CallReady():
-                name = names[entry.event.program_id]
-                made[name] = made.get(name, -1) + 1
-                calls[entry.event.call_id] = (name, made[name])
+                what = (event.chain, event.prompt_tokens, event.is_last)
+                found.append((entry.at, "ready", (*calls[event.call_id], *what)))
+            case CallFinished():
+                ended = (event.usage, event.context, event.is_last)
+                found.append((entry.at, "finished", (*calls[event.call_id], *ended)))
+            case ToolStarted():
+                assert event.call_id is not None
+                asked_by = calls[event.call_id]
+                found.append((entry.at, "tool", (*asked_by, event.tool, event.argument_class)))
+            case ToolFinished():
+                found.append((entry.at, "tool done", name_of(event.program_id)))
+            case ProgramArrived():
+                found.append((entry.at, event.workflow, name_of(event.program_id)))
+            case ProgramFinished():
+                found.append((entry.at, "over", name_of(event.program_id)))
             case _:
-                pass
-        sent += [(entry.at, *calls[send.call_id]) for send in sends(entry)]
-    return sorted(sent)
+                pass  # replicas and timers are the drivers' own
+    return sorted(found, key=repr)
 
 
 def has_ties(log: list[Scheduled]) -> bool:
@@ -398,6 +449,7 @@ def test_one_workload_leads_both_drivers_to_the_same_decisions(policy: str) -> N
             continue
         again = simulated(workload_of(made, for_real), policy, max_running)
         assert decisions(again) == decisions(for_real), seed
+        assert told(again) == told(for_real), seed
         compared += 1
         waited += any(isinstance(e.event, CallReady) and not sends(e) for e in for_real)
     assert compared >= 20
