@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from agentrt.clock import Clock
 from agentrt.ir.node import Tier
+from agentrt.ir.prefix import block_count
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
 from agentrt.runtime.pool import Ended, Pool, Replica, Send
@@ -20,6 +21,7 @@ from agentrt.scheduler.events import (
     CallReady,
     ProgramArrived,
     ProgramIdle,
+    ReplicaId,
     ToolFinished,
     ToolStarted,
 )
@@ -144,15 +146,23 @@ class ScheduledProgram:
             membership.has_called = True
             self._callees += (pool,)
         conversations = membership.conversations
+        made = pool.chains.made
         prompt = conversations.prompt(request)
+        known_blocks = block_count(prompt.chain) - (pool.chains.made - made)
         contexts: list[Measured] = []
 
-        def ended(completion: Completion) -> CallFinished:
+        def ended(completion: Completion, replica_id: ReplicaId | None) -> CallFinished:
             answer = Message("assistant", completion.text, completion.tool_calls)
             is_end = is_last if isinstance(is_last, bool) else is_last(completion)
             contexts.append(conversations.context(prompt, answer, is_last=is_end))
             pool.rate.learn(prompt.characters, completion.usage.prompt_tokens)
-            return CallFinished(ready.call_id, completion.usage, contexts[-1].chain, is_end)
+            usage = pool.reports.told(
+                replica_id,
+                completion.usage,
+                characters=prompt.characters,
+                known_blocks=known_blocks,
+            )
+            return CallFinished(ready.call_id, usage, contexts[-1].chain, is_end)
 
         ready_at = pool.now()
         ready = CallReady(

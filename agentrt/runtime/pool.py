@@ -16,6 +16,7 @@ from agentrt.backends.base import Backend
 from agentrt.clock import Clock
 from agentrt.errors import BackendError, InvariantError, RateLimited
 from agentrt.ir.request import Capabilities, Completion
+from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
 from agentrt.runtime.scheduling import Scheduled, Scheduling
@@ -65,8 +66,8 @@ class Replica:
 
 
 Send: TypeAlias = Callable[[Replica], Awaitable[Completion]]
-Ended: TypeAlias = Callable[[Completion], CallFinished]
-"""What the scheduler is to be told of a call, once the answer is there."""
+Ended: TypeAlias = Callable[[Completion, ReplicaId | None], CallFinished]
+"""What the scheduler is to be told of a call, once the answer is there; where from, if that is known."""
 
 
 class Pool:
@@ -76,6 +77,7 @@ class Pool:
         chains: The blocks of the prompts that come here.
         origin: Whose ids those blocks have, for those who compare what several processes kept.
         rate: How the model's tokenizer cuts them.
+        reports: What the replicas say of their caches.
     """
 
     def __init__(
@@ -90,12 +92,13 @@ class Pool:
         self.chains = PromptChains()
         self.origin = ""
         self.rate = TextRate()
+        self.reports = CacheReports()
         self._backends = dict(replicas)
         self._up: dict[ReplicaId, Capabilities] = {}
         self._asking = asyncio.Lock()
         self._clock = clock
         self._scheduling = scheduling
-        self._scheduler = Scheduler(scheduling.policy())
+        self._scheduler = Scheduler(scheduling.policy(), block_tokens=BLOCK_TOKENS)
         self._calls: dict[CallId, PoolCall] = {}
         self._timers: dict[TimerId, asyncio.TimerHandle] = {}
         self._now = -math.inf
@@ -139,6 +142,7 @@ class Pool:
     def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
         """A replica is there (again), and empty: calls may go to it."""
         self._up[replica_id] = capabilities
+        self.reports.up(replica_id, capabilities)
         kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
         kv_characters = None if kv_tokens is None else kv_tokens * self.rate.characters_per_token
         self.tell(
@@ -187,7 +191,7 @@ class Pool:
         try:
             self.tell(ready)
             completion = await self._sent(ready.call_id, call, send)
-            finished = ended(completion)
+            finished = ended(completion, call.replica_id)
         except asyncio.CancelledError:
             self._ended(ready.call_id, call, CallCancelled(ready.call_id))
             raise

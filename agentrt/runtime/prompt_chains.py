@@ -68,9 +68,13 @@ class PromptChains:
 
     Ids are never given again. Of blocks that were not used for long none are remembered, beyond
     `most_blocks`: a prompt that begins with them gets new ones.
+
+    Attributes:
+        made: Blocks that were new, of all prompts and answers so far.
     """
 
     def __init__(self, *, most_blocks: int = MOST_BLOCKS) -> None:
+        self.made = 0
         self._most_blocks = most_blocks
         self._ids: dict[_Key, BlockId] = {}
         self._branches: dict[int, _Branch] = {}
@@ -150,6 +154,7 @@ class PromptChains:
         block = (number << BRANCH_BITS) + len(branch.keys)
         branch.keys.append(key)
         self._ids[key] = block
+        self.made += 1
         return block
 
     def _forget(self) -> None:

@@ -332,8 +332,6 @@ class AsTheRuntimeHears:
             case ReplicaUp():
                 # The engine has room for all: what waits, waits because the scheduler says so.
                 event = replace(event, kv_blocks=KV_BLOCKS)
-            case CallFinished():
-                event = replace(event, usage=Usage(0, 0, event.usage.completion_tokens))
             case _:
                 pass
         actions = self._scheduler.handle(event, now)

@@ -59,6 +59,8 @@ def test_two_prompts_share_the_full_blocks_of_their_common_beginning(
         assert measured.characters == len(text)
         assert block_count(measured.chain) == len(text) // BLOCK_CHARACTERS
         assert measured.chain == chained(measured.chain)
+    blocks = {run.first + at for m in all_measured for run in m.chain for at in range(run.count)}
+    assert chains.made == len(chains) == len(blocks)
     for left, right in combinations(all_measured, 2):
         common = len(os.path.commonprefix([text_of(left), text_of(right)]))  # noqa: RUF071  texts
         shared = shared_blocks_of_any(left.chain, right.chain)
