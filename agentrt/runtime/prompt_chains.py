@@ -7,7 +7,6 @@ and how many tokens they make is learned from what servers report (`TextRate`).
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,7 +23,8 @@ MOST_BLOCKS = 1 << 17
 _CHARACTERS_PER_TOKEN = 4.0
 _PRIOR_TOKENS = 1_000
 _TOKENS_REMEMBERED = 1_000_000
-_CONVERSATIONS_REMEMBERED = 16
+_CONVERSATIONS_REMEMBERED = 64
+_GONE_ON_REMEMBERED = 16
 _TOOLS_REMEMBERED = 64
 # Blocks of one branch are numbered one after another, so that a chain is few runs. No branch is that
 # long, and numbers of a million branches are still exact in any reader of JSON.
@@ -32,6 +32,9 @@ BRANCH_BITS = 32
 
 _Key: TypeAlias = tuple[BlockId, int]
 """The block before, and a hash of the block's text."""
+
+_End: TypeAlias = tuple[int, tuple[Message, ...], Message]
+"""What tells conversations apart, nearly always: their length, how they begin, and the last answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,30 +195,49 @@ class PromptChains:
 
 
 class Conversations:
-    """The prompts of one program, each measured from where an earlier one of it had got to."""
+    """The prompts of one program, each measured from where an earlier one of it had got to.
+
+    Agents of one program take turns, so that each finds its own among many. A conversation that has
+    gone on may be taken up once more where it was (a call that failed, several answers to one
+    question), but soon or never.
+    """
 
     def __init__(self, chains: PromptChains) -> None:
         self._chains = chains
-        self._contexts: deque[Measured] = deque(maxlen=_CONVERSATIONS_REMEMBERED)
+        self._ends: dict[_End, Measured] = {}
+        self._gone_on: dict[_End, Measured] = {}
 
     def prompt(self, request: Request) -> Measured:
         """What `request` asks."""
-        messages = request.messages
-        found: Measured | None = None
-        for context in self._contexts:
-            is_longer = found is None or len(context.messages) > len(found.messages)
-            if is_longer and _begins(request, context):
-                found = context
+        found = self._found(request)
         if found is None:
-            return self._chains.measured(request.tools, messages)
-        return self._chains.grown(found, messages[len(found.messages) :])
+            return self._chains.measured(request.tools, request.messages)
+        return self._chains.grown(found, request.messages[len(found.messages) :])
 
     def context(self, prompt: Measured, answer: Message, *, is_last: bool) -> Measured:
         """Prompt and answer; with `is_last` no prompt is expected to go on from there."""
         context = self._chains.grown(prompt, (answer,))
         if not is_last:
-            self._contexts.append(context)
+            messages = context.messages
+            _remember(self._ends, _end(messages, len(messages)), context, _CONVERSATIONS_REMEMBERED)
         return context
+
+    def _found(self, request: Request) -> Measured | None:
+        """The longest context that `request` goes on from."""
+        messages = request.messages
+        for count in range(len(messages), 0, -1):
+            if messages[count - 1].role != "assistant":
+                continue  # contexts end with an answer
+            end = _end(messages, count)
+            context = self._ends.get(end)
+            if context is not None and _begins(request, context):
+                del self._ends[end]
+                _remember(self._gone_on, end, context, _GONE_ON_REMEMBERED)
+                return context
+            context = self._gone_on.get(end)
+            if context is not None and _begins(request, context):
+                return context
+        return None
 
 
 class TextRate:
@@ -244,16 +266,21 @@ class TextRate:
         return max(1, round(characters / self.characters_per_token))
 
 
+def _end(messages: tuple[Message, ...], count: int) -> _End:
+    return (count, messages[:2], messages[count - 1])
+
+
 def _begins(request: Request, context: Measured) -> bool:
     messages = context.messages
-    count = len(messages)
-    return (
-        count <= len(request.messages)
-        # The last one first: it tells conversations apart that began alike.
-        and messages[-1] == request.messages[count - 1]
-        and context.tools == request.tools
-        and messages == request.messages[:count]
-    )
+    return context.tools == request.tools and messages == request.messages[: len(messages)]
+
+
+def _remember(remembered: dict[_End, Measured], end: _End, context: Measured, at_most: int) -> None:
+    """Keep it as the latest; the earliest is forgotten."""
+    remembered.pop(end, None)
+    remembered[end] = context
+    if len(remembered) > at_most:
+        del remembered[next(iter(remembered))]
 
 
 def _text(message: Message) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import combinations
 
 from hypothesis import given, settings
@@ -135,6 +136,45 @@ def test_programs_that_take_turns_have_chains_of_few_runs() -> None:
     shared = (len("\x1esystem\n") + 1000 + len("\x1euser\n")) // BLOCK_CHARACTERS
     assert contexts[0].chain[0].first == contexts[1].chain[0].first == 0
     assert {context.chain[0] for context in contexts[1:]} == {Run(0, shared)}
+
+
+class Watched(PromptChains):
+    """Counts the prompts that are measured from their start."""
+
+    measurings = 0
+
+    def measured(self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]) -> Measured:
+        self.measurings += 1
+        return super().measured(tools, messages)
+
+
+def test_agents_of_one_program_that_take_turns_are_each_measured_on() -> None:
+    chains = Watched()
+    talk = Conversations(chains)
+    system = Message("system", "s" * 1000)
+    histories = [[system, Message("user", str(n) * 200)] for n in range(50)]
+    for _ in range(20):
+        for history in histories:
+            prompt = talk.prompt(Request(messages=tuple(history)))
+            answer = Message("assistant", "the same for all")
+            talk.context(prompt, answer, is_last=False)
+            # As from JSON: equal, and other objects.
+            history[:] = [replace(message) for message in history]
+            history += [answer, Message("tool", "t" * 300)]
+    assert chains.measurings == len(histories)
+
+
+def test_a_conversation_may_be_taken_up_where_it_was() -> None:
+    chains = Watched()
+    talk = Conversations(chains)
+    first = Message("user", "x" * 400)
+    answer = Message("assistant", "y")
+    talk.context(talk.prompt(Request(messages=(first,))), answer, is_last=False)
+    for n in range(3):
+        question = Message("user", f"{n}" * 100)
+        prompt = talk.prompt(Request(messages=(first, answer, question)))
+        talk.context(prompt, Message("assistant", "z"), is_last=False)
+    assert chains.measurings == 1
 
 
 def test_what_goes_on_from_forgotten_blocks_gets_new_ones() -> None:
