@@ -115,7 +115,7 @@ def test_programs_that_fit_no_replica_are_reported(agentrt: Shell) -> None:
     [
         (("gone.jsonl",), "no workload 'gone.jsonl'"),
         (("empty.jsonl",), "it is empty"),
-        (("made:swe", "--policy", "lifo"), "there are: fcfs"),
+        (("made:swe", "--policy", "lifo"), "there are: continuum, "),
         (("made:swe", "--policy", "occupancy:size=3"), "it has: headroom"),
         (("made:swe", "--rate", "0"), "--rate must be a positive number"),
         (("made:swe", "--replicas", "-1"), "--replicas"),
