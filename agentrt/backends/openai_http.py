@@ -92,6 +92,7 @@ class OpenAIBackend:
             # A list may say what the model was trained for; the engine's page has what it was started with.
             context_tokens=limits.context_tokens or models.context_tokens,
             kv_tokens=limits.kv_tokens,
+            shares_prefixes=kind.shares_prefixes,
             server=kind.name,
             notes=notes,
         )

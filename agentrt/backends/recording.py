@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict, deque
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -46,7 +47,8 @@ class RecordingBackend:
         return self._inner.name
 
     async def capabilities(self) -> Capabilities:
-        capabilities = await self._inner.capabilities()
+        # A prefix is used once more when the moment asks for it: no replay would ask for the same.
+        capabilities = replace(await self._inner.capabilities(), shares_prefixes=False)
         if capabilities != self._last_capabilities:
             self._last_capabilities = capabilities
             self._write(CapabilitiesEntry(capabilities))

@@ -16,6 +16,7 @@ class ServerKind:
         owned_by: What `/v1/models` says for this kind.
         reports_cached_tokens: Whether answers say how much of the prompt was cached, unless set up
             otherwise.
+        shares_prefixes: As in `Capabilities`, unless set up otherwise.
         has_metrics: Whether `/metrics` is there, unless set up otherwise.
         metrics_prefix: How the names of its metrics begin.
         info_path: A path that only this kind serves.
@@ -27,6 +28,7 @@ class ServerKind:
     name: str
     owned_by: str = ""
     reports_cached_tokens: bool = False
+    shares_prefixes: bool = False
     has_metrics: bool = False
     metrics_prefix: str = ""
     info_path: str = ""
@@ -46,6 +48,7 @@ OPENAI = ServerKind(
 VLLM = ServerKind(
     name="vllm",
     owned_by="vllm",
+    shares_prefixes=True,
     has_metrics=True,
     metrics_prefix="vllm:",
     info_path="/version",
@@ -54,6 +57,7 @@ VLLM = ServerKind(
 SGLANG = ServerKind(
     name="sglang",
     owned_by="sglang",
+    shares_prefixes=True,
     metrics_prefix="sglang:",
     info_path="/get_server_info",
     cached_tokens_hint="start SGLang with --enable-cache-report",

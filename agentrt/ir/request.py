@@ -112,6 +112,8 @@ class Capabilities:
         max_concurrency: Requests worth having at the server at once; None: it queues well itself.
         context_tokens: The longest prompt plus completion; None: unknown.
         kv_tokens: Tokens that its KV cache has room for, of all sequences together; None: unknown.
+        shares_prefixes: What prompts begin with is cached for all of them, and goes when it was used
+            least recently: a prefix that is used once more stays, and that costs nobody a slot.
     """
 
     models: tuple[str, ...] = ()
@@ -123,5 +125,6 @@ class Capabilities:
     max_concurrency: int | None = None
     context_tokens: int | None = None
     kv_tokens: int | None = None
+    shares_prefixes: bool = False
     server: str = ""
     notes: tuple[str, ...] = ()

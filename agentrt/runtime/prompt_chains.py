@@ -13,6 +13,7 @@ from typing import TypeAlias
 from agentrt.ir.prefix import BlockId, Chain, Run
 from agentrt.ir.request import Message, Request
 from agentrt.ir.tool import ToolSpec
+from agentrt.runtime.prompt_text import message_text, tool_text
 
 BLOCK_CHARACTERS = 64
 """Characters of a block: about the 16 tokens that engines' blocks have."""
@@ -99,7 +100,7 @@ class PromptChains:
         return self._grown(before, messages, "")
 
     def _grown(self, before: Measured, messages: tuple[Message, ...], head: str) -> Measured:
-        added = "".join([head, *map(_text, messages)])
+        added = "".join([head, *map(message_text, messages)])
         chain, rest = self._extended(before.chain, before.rest + added)
         return Measured(
             before.tools,
@@ -190,7 +191,7 @@ class PromptChains:
         if known is None:  # the specs are kept too, so that their ids stay their own
             if len(self._heads) >= _TOOLS_REMEMBERED:
                 self._heads.clear()
-            known = self._heads[key] = (tools, "".join(map(_tool_text, tools)))
+            known = self._heads[key] = (tools, "".join(map(tool_text, tools)))
         return known[1]
 
 
@@ -281,15 +282,3 @@ def _remember(remembered: dict[_End, Measured], end: _End, context: Measured, at
     remembered[end] = context
     if len(remembered) > at_most:
         del remembered[next(iter(remembered))]
-
-
-def _text(message: Message) -> str:
-    """A message as it stands in a prompt, near enough: where one ends cannot be mistaken."""
-    text = f"\x1e{message.role}\n{message.content}"
-    for call in message.tool_calls:
-        text += f"\x1f{call.name}\x1f{call.arguments}"
-    return text
-
-
-def _tool_text(tool: ToolSpec) -> str:
-    return f"\x1d{tool.name}\n{tool.description}\n{tool.parameters}"

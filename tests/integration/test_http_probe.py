@@ -83,6 +83,7 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         metrics=True,
         context_tokens=4096,
         kv_tokens=8000,
+        shares_prefixes=True,
         server="vllm",
     )
     found = {check.name: check for check in report.checks}

@@ -278,3 +278,16 @@ def test_every_backend_error_can_be_recorded() -> None:
         assert type(loaded.outcome) is kind
         assert (str(loaded.outcome), vars(loaded.outcome)) == ("why", vars(error))
     assert len(kinds) >= 9
+
+
+async def test_of_a_recorded_server_no_prefix_is_asked_to_be_used_again(tmp_path: Path) -> None:
+    class Sharing(ScriptedBackend):
+        async def capabilities(self) -> Capabilities:
+            return Capabilities(kv_tokens=1000, shares_prefixes=True)
+
+    recording = RecordingBackend(Sharing("hi"), tmp_path / "r.jsonl")
+    assert await recording.capabilities() == Capabilities(kv_tokens=1000)
+    await recording.aclose()
+    replay = ReplayBackend(tmp_path / "r.jsonl")
+    assert await replay.capabilities() == Capabilities(kv_tokens=1000)
+    await replay.aclose()
