@@ -155,6 +155,9 @@ class ScheduledProgram:
             answer = Message("assistant", completion.text, completion.tool_calls)
             is_end = is_last if isinstance(is_last, bool) else is_last(completion)
             contexts.append(conversations.context(prompt, answer, is_last=is_end))
+            context = contexts[-1].chain
+            is_left = is_end or self._is_over
+            pool.warming.ended(self.program_id, request, completion, context, is_last=is_left)
             pool.rate.learn(prompt.characters, completion.usage.prompt_tokens)
             usage = pool.reports.told(
                 replica_id,
@@ -162,7 +165,7 @@ class ScheduledProgram:
                 characters=prompt.characters,
                 known_blocks=known_blocks,
             )
-            return CallFinished(ready.call_id, usage, contexts[-1].chain, is_end)
+            return CallFinished(ready.call_id, usage, context, is_end)
 
         ready_at = pool.now()
         ready = CallReady(

@@ -20,6 +20,7 @@ from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
 from agentrt.runtime.scheduling import Scheduled, Scheduling
+from agentrt.runtime.warming import Warming
 from agentrt.scheduler.actions import (
     CancelCall,
     HoldKV,
@@ -78,6 +79,7 @@ class Pool:
         origin: Whose ids those blocks have, for those who compare what several processes kept.
         rate: How the model's tokenizer cuts them.
         reports: What the replicas say of their caches.
+        warming: Keeps contexts in them that programs will come back to.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Pool:
         self.rate = TextRate()
         self.reports = CacheReports()
         self._backends = dict(replicas)
+        self.warming = Warming(self._backends)
         self._up: dict[ReplicaId, Capabilities] = {}
         self._asking = asyncio.Lock()
         self._clock = clock
@@ -143,6 +146,7 @@ class Pool:
         """A replica is there (again), and empty: calls may go to it."""
         self._up[replica_id] = capabilities
         self.reports.up(replica_id, capabilities)
+        self.warming.up(replica_id, capabilities)
         kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
         kv_characters = None if kv_tokens is None else kv_tokens * self.rate.characters_per_token
         self.tell(
@@ -156,6 +160,7 @@ class Pool:
     def down(self, replica_id: ReplicaId) -> None:
         """A replica is gone: what was sent there is broken off, and waits for another."""
         del self._up[replica_id]
+        self.warming.down(replica_id)
         for call in self._calls.values():
             if call.replica_id == replica_id:
                 call.wait_again()
@@ -171,6 +176,7 @@ class Pool:
 
     def end(self, program_id: ProgramId, *, is_cancelled: bool) -> None:
         """A program is over. Calls that it has left behind are broken off."""
+        self.warming.over(program_id)
         left = [call for call in self._calls.values() if call.program_id == program_id]
         for call in left:
             call.refuse(over(program_id))
@@ -219,6 +225,7 @@ class Pool:
 
     def close(self) -> None:
         """Nothing happens by itself any more."""
+        self.warming.close()
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
@@ -238,7 +245,9 @@ class Pool:
             case Shed(call_id, retry_after_s):
                 message = f"the scheduler has no room for a call to the {self.name} model"
                 self._calls[call_id].refuse(RateLimited(message, retry_after_s=retry_after_s))
-            case HoldKV() | ReleaseKV() | Prewarm():
+            case Prewarm():
+                self.warming.warm(action)
+            case HoldKV() | ReleaseKV():
                 pass  # advice, that no backend takes yet
             case _:
                 assert_never(action)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agentrt.backends.base import Backend
@@ -55,15 +56,16 @@ class Warming:
     remembers nothing. What goes wrong is no matter: the context is computed when it is called for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backends: Mapping[ReplicaId, Backend]) -> None:
+        self._backends = backends
         self._contexts: dict[ProgramId, list[_Context]] = {}
         self._replicas: dict[ReplicaId, _WarmReplica] = {}
 
-    def up(self, replica_id: ReplicaId, backend: Backend, capabilities: Capabilities) -> None:
+    def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
         """A replica is there (again)."""
         self.down(replica_id)
         if capabilities.shares_prefixes:
-            self._replicas[replica_id] = _WarmReplica(backend)
+            self._replicas[replica_id] = _WarmReplica(self._backends[replica_id])
 
     def down(self, replica_id: ReplicaId) -> None:
         """A replica is gone."""
@@ -83,11 +85,11 @@ class Warming:
         """A call has its answer. What it went on from is not called for any more."""
         if not self._replicas:
             return
-        contexts = self._contexts.setdefault(program_id, [])
-        for earlier in contexts.copy():
+        for earlier in tuple(self._contexts.get(program_id, ())):
             if _is_beginning(earlier.chain, context):
                 self._forget(earlier)
         if context and not is_last:
+            contexts = self._contexts.setdefault(program_id, [])
             if len(contexts) == _CONTEXTS_OF_A_PROGRAM:
                 self._forget(contexts[0])
             answer = Message("assistant", completion.text, completion.tool_calls)

@@ -48,8 +48,8 @@ async def at(
     server: MisbehavingServer, capabilities: Capabilities = SHARED
 ) -> AsyncIterator[Warming]:
     backend = OpenAIBackend(server.url, model="m", kind=VLLM)
-    warming = Warming()
-    warming.up("a", backend, capabilities)
+    warming = Warming({"a": backend})
+    warming.up("a", capabilities)
     try:
         yield warming
     finally:

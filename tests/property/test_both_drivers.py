@@ -336,7 +336,7 @@ class AsTheRuntimeHears:
                 pass
         actions = self._scheduler.handle(event, now)
         self.log.append(Scheduled("large", event, now, actions))
-        # Advice that the runtime cannot take, and so does not.
+        # Advice that the runtime does not take at a scripted backend.
         return [action for action in actions if not isinstance(action, Prewarm)]
 
 
