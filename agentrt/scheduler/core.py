@@ -187,7 +187,7 @@ class Scheduler:
         if call.sent_at is not None:
             program.attained_s += now - call.sent_at
             self._places.lines.entering.serve(program, now - call.sent_at)
-        if call.context is not None:
+        if call.context is not None and not program.has_ended:
             # One that failed is likely to be made again at once, or its program to end.
             pause = pause or _paused(call, call.context.chain, now)
             self._places.room.pause(call.context, pause, now)
@@ -248,6 +248,7 @@ class Scheduler:
                 return
             case ProgramCancelled():
                 program = self._program(event.program_id, event)
+                program.has_ended = True  # what its calls leave is not kept
                 for call in list(program.calls.values()):
                     self._cancelled(call, now, actions)
             case ProgramFinished():
@@ -307,8 +308,7 @@ class Scheduler:
             for call in self._calls.values()
             if call.call_id in replica.returning or call.call_id in replica.followers
         ]
-        for program in list(replica.placed.values()):
-            replica.unplace(program)
+        self._places.room.lose(replica)
         for call in (*running, *waiting):
             call.unsend()
             call.context = None

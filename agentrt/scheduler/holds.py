@@ -10,6 +10,8 @@ from agentrt.scheduler.state import PlacedContext
 
 _Hold: TypeAlias = tuple[float, int, PlacedContext]
 
+_FEW = 64
+
 
 class Holds:
     """Contexts by when their hold ends. One that is held anew is kept by its newest end."""
@@ -17,12 +19,22 @@ class Holds:
     def __init__(self) -> None:
         self._heap: list[_Hold] = []
         self._added = 0
+        self._most = _FEW
+
+    def __len__(self) -> int:
+        """How many are remembered, those that no longer stand included: at most as many again."""
+        return len(self._heap)
 
     def add(self, context: PlacedContext, until: float) -> None:
         """Hold `context` until `until`, whatever was said of it before."""
         context.held_until = until
         self._added += 1
         heapq.heappush(self._heap, (until, self._added, context))
+        if len(self._heap) > self._most:
+            # Behind one that is held for ever they would never come to the top, and never go.
+            self._heap = [hold for hold in self._heap if _stands(hold)]
+            heapq.heapify(self._heap)
+            self._most = 2 * len(self._heap) + _FEW
 
     def next_end_at(self, after: float) -> float | None:
         """When the first hold ends of those that last beyond `after`. The others are forgotten."""

@@ -45,6 +45,10 @@ class Keeping:
             if context.is_pinned and context.held_until is not None:
                 self.keep(context, replica)
 
+    def forget(self, replica: Replica) -> None:
+        """`replica` is gone, and what it promised with it."""
+        self._pinned = {key for key in self._pinned if key[1] != replica.replica_id}
+
     def prewarm(self, context: PlacedContext, replica: Replica) -> None:
         """Have `context` computed again before it is called for."""
         program_id = context.program.program_id

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.replica import Replica
 
+_FEW = 64
+
 
 class Occupancies:
     """Finds the least occupied replica that can take a call, in logarithmic time."""
@@ -27,6 +29,10 @@ class Occupancies:
         if self._offered.get(replica_id) != occupancy:
             self._offered[replica_id] = occupancy
             heapq.heappush(self._heap, (occupancy, replica_id))
+            if len(self._heap) > 2 * len(self._offered) + _FEW:
+                # What was offered of fuller days would never come to the top, and never go.
+                self._heap = [(full, of_replica) for of_replica, full in self._offered.items()]
+                heapq.heapify(self._heap)
 
     def remove(self, replica_id: ReplicaId) -> None:
         self._offered.pop(replica_id, None)

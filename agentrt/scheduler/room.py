@@ -78,6 +78,13 @@ class Room:
         self._keeping.let_go(program, replica)
         self._fleet.mark(replica)
 
+    def lose(self, replica: Replica) -> None:
+        """`replica` is gone, and all places on it."""
+        for program in list(replica.placed.values()):
+            replica.unplace(program)
+        self._holds_of.pop(replica.replica_id, None)
+        self._keeping.forget(replica)
+
     def unpin(self, call: Call, replica: Replica) -> None:
         """What `call` went on from need not be held any more: the call itself refers to it, or did."""
         if call.was_pinned:

@@ -8,12 +8,11 @@ of the latest starts, `deadline - time left`: points in time, as ranks are.
 from __future__ import annotations
 
 from agentrt.scheduler.outlook import Outlook
-from agentrt.scheduler.policies.occupancy import ByOccupancy
-from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Pause, PlacedContext
+from agentrt.scheduler.policies.within_occupancy import WithinOccupancy
+from agentrt.scheduler.state import Call
 
 
-class DeadlineSlack:
+class DeadlineSlack(WithinOccupancy):
     """Admission by occupancy; programs without a deadline by arrival.
 
     No rank is further than the patience from the program's arrival: what has time waits for no more
@@ -26,10 +25,7 @@ class DeadlineSlack:
     def __init__(self, *, turn_s: float = 3.0, patience_s: float = 60.0) -> None:
         """`turn_s`: engine time of a turn, of a program that has made none yet."""
         self.turn_s = turn_s
-        self.patience_s = patience_s
-        self.admission = ByOccupancy(patience_s=patience_s)
-        self.touches = self.admission.touches
-        self.guarded_places = self.admission.guarded_places
+        super().__init__(patience_s=patience_s)
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         program = call.program
@@ -40,17 +36,3 @@ class DeadlineSlack:
         if latest_start_at < now:
             return last
         return min(max(latest_start_at, first), last)
-
-    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
-        return self.admission.short_to_enter(replica, call, needed_blocks)
-
-    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
-        return self.admission.short_to_grow(replica, call, needed_blocks)
-
-    def hold_until(
-        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
-    ) -> float:
-        return self.admission.hold_until(context, pause, replica, outlook, now)
-
-    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
-        return self.admission.move_at(call, home, outlook)

@@ -12,12 +12,11 @@ from __future__ import annotations
 import math
 
 from agentrt.scheduler.outlook import Outlook
-from agentrt.scheduler.policies.occupancy import ByOccupancy
-from agentrt.scheduler.replica import Replica
-from agentrt.scheduler.state import Call, Pause, PlacedContext
+from agentrt.scheduler.policies.within_occupancy import WithinOccupancy
+from agentrt.scheduler.state import Call
 
 
-class Gittins:
+class Gittins(WithinOccupancy):
     """Admission by occupancy; the index as a handicap on the arrival, bounded by the patience."""
 
     name = "gittins"
@@ -27,27 +26,10 @@ class Gittins:
         if not turn_s < math.inf:
             raise ValueError("the seconds of a turn are finite")
         self.turn_s = turn_s
-        self.patience_s = patience_s
-        self.admission = ByOccupancy(patience_s=patience_s)
-        self.touches = self.admission.touches
-        self.guarded_places = self.admission.guarded_places
+        super().__init__(patience_s=patience_s)
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:
         program = call.program
         index = outlook.estimates.turns.gittins(program.workflow, program.turns + 1)
         handicap_s = self.turn_s * (1.0 / index - 1.0)
         return program.arrived_at + min(handicap_s, self.patience_s)
-
-    def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:
-        return self.admission.short_to_enter(replica, call, needed_blocks)
-
-    def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
-        return self.admission.short_to_grow(replica, call, needed_blocks)
-
-    def hold_until(
-        self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float
-    ) -> float:
-        return self.admission.hold_until(context, pause, replica, outlook, now)
-
-    def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:
-        return self.admission.move_at(call, home, outlook)

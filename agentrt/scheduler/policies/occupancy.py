@@ -80,8 +80,7 @@ class ByOccupancy:
         rebuild_s = outlook.rebuild_s(replica.replica_id, blocks, context.reference.blocks)
         mean_blocks = replica.occupied_blocks / max(1, replica.contexts)
         price = self.space_price * blocks / max(mean_blocks, 1.0) / max(1, len(replica.running))
-        deadline_at = context.program.deadline_at
-        if deadline_at is not None and now < deadline_at:
+        if context.program.is_urgent(now):
             price *= _DEADLINE_PRICE
         wait, since = outlook.wait(pause)
         until = since + wait.worth_waiting(price / max(rebuild_s, 1e-9))

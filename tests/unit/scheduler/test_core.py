@@ -7,7 +7,7 @@ import pytest
 from agentrt.errors import InvariantError
 from agentrt.ir.prefix import Chain, Run
 from agentrt.ir.request import Usage
-from agentrt.scheduler.actions import CancelCall, SendCall, SetTimer, Shed
+from agentrt.scheduler.actions import CancelCall, HoldKV, SendCall, SetTimer, Shed
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
     CallCancelled,
@@ -225,6 +225,20 @@ def test_who_waits_for_its_blocks_on_a_replica_that_is_lost_goes_elsewhere_at_on
     core.handle(ReplicaUp(replica_id="r1", kv_blocks=60), 12.0)
     core.handle(ready("0.1", 42), 13.0)
     assert core.handle(ReplicaDown("r0"), 14.0) == [SendCall("0.1", "r1")]
+
+
+def test_a_replica_that_is_lost_takes_its_promises_with_it() -> None:
+    core = Scheduler(ByOccupancy())
+    up = ReplicaUp(replica_id="r0", kv_blocks=100, takes_holds=True)
+    core.handle(up, 0.0)
+    core.handle(ProgramArrived(program_id="0"), 1.0)
+    core.handle(ready("0.0"), 2.0)
+    assert any(isinstance(action, HoldKV) for action in core.handle(finished("0.0"), 3.0))
+    core.handle(ReplicaDown("r0"), 4.0)
+    core.handle(up, 5.0)
+    assert core.handle(ready("0.1"), 6.0) == [SendCall("0.1", "r0")]
+    assert core.handle(FirstToken("0.1"), 7.0) == []
+    assert core.handle(ProgramCancelled("0"), 8.0) == [CancelCall("0.1")]
 
 
 def test_what_is_cancelled_is_broken_off_and_frees_its_place() -> None:

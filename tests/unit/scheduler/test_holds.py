@@ -114,3 +114,13 @@ def test_whatever_was_said_before_each_is_popped_once_by_its_newest_end(
     due = [index for index in sorted(ends, key=ends.__getitem__) if ends[index][0] <= until]
     assert [ends[index][0] for index in popped] == [ends[index][0] for index in due]
     assert sorted(popped) == sorted(due)
+
+
+def test_what_no_longer_stands_is_forgotten_behind_one_that_is_held_for_ever() -> None:
+    holds = Holds()
+    kept, held_anew = _contexts(2)
+    holds.add(kept, 5.0)
+    for number in range(10_000):
+        holds.add(held_anew, 10.0 + number)
+    assert len(holds) < 200
+    assert [holds.pop(1e9), holds.pop(1e9), holds.pop(1e9)] == [kept, held_anew, None]
