@@ -52,9 +52,9 @@ class Served:
 
 
 class Fleet:
-    """The pools, by tier; two tiers may share one."""
+    """The pools, by tier or by model; two may share one."""
 
-    def __init__(self, pools: Mapping[Tier, Pool], *, clock: Clock) -> None:
+    def __init__(self, pools: Mapping[str, Pool], *, clock: Clock) -> None:
         self._pools = pools
         self._clock = clock
         self._programs = 0
@@ -65,9 +65,18 @@ class Fleet:
         return self._pools[tier or "large"]
 
     def program(
-        self, run_id: str, workflow: str, *, deadline_s: float | None = None
+        self,
+        run_id: str,
+        workflow: str,
+        *,
+        deadline_s: float | None = None,
+        tenant: str = "",
+        cache_salt: str = "",
     ) -> ScheduledProgram:
-        """A program, that has not arrived anywhere yet."""
+        """A program, that has not arrived anywhere yet.
+
+        Programs of different salts have no block in common, as at servers that are sent the salt.
+        """
         self._programs += 1
         return ScheduledProgram(
             self,
@@ -75,8 +84,10 @@ class Fleet:
                 # A run that is resumed is a new program; ids are never used again.
                 program_id=f"{run_id}#{self._programs}",
                 workflow=workflow,
+                tenant=tenant,
                 deadline_at=None if deadline_s is None else self._clock.now() + deadline_s,
             ),
+            cache_salt=cache_salt,
         )
 
     def next_call_id(self) -> CallId:
@@ -95,16 +106,17 @@ class _Membership:
 
     __slots__ = ("conversations", "has_called")
 
-    def __init__(self, pool: Pool) -> None:
-        self.conversations = Conversations(pool.chains)
+    def __init__(self, pool: Pool, cache_salt: str) -> None:
+        self.conversations = Conversations(pool.chains, salt=cache_salt)
         self.has_called = False
 
 
 class ScheduledProgram:
     """One program as the schedulers know it: all its calls and tool calls go through here."""
 
-    def __init__(self, fleet: Fleet, arrived: ProgramArrived) -> None:
+    def __init__(self, fleet: Fleet, arrived: ProgramArrived, *, cache_salt: str = "") -> None:
         self._fleet = fleet
+        self._cache_salt = cache_salt
         self._arrived = arrived
         self._memberships: dict[Pool, _Membership] = {}
         self._callees: tuple[Pool, ...] = ()
@@ -125,19 +137,25 @@ class ScheduledProgram:
             self._membership(self._fleet.pool(tier))
 
     async def complete(
-        self, request: Request, send: Send, *, is_last: IsLast | bool = False
+        self,
+        request: Request,
+        send: Send,
+        *,
+        is_last: IsLast | bool = False,
+        pool: Pool | None = None,
     ) -> Served:
         """Have the scheduler send `request`, and `send` it where it says.
 
         Args:
             is_last: No later prompt will begin with this one and its answer, as is known beforehand
                 or as the answer tells.
+            pool: Where to; None: where calls of the request's tier go.
 
         Raises:
             BackendError: no replica is there, `send` has raised it, or the scheduler refuses.
             RunCancelled: the program is over.
         """
-        pool = self._fleet.pool(request.options.tier)
+        pool = pool or self._fleet.pool(request.options.tier)
         await pool.ready()
         if self._is_over:
             raise over(self.program_id)
@@ -238,5 +256,5 @@ class ScheduledProgram:
         membership = self._memberships.get(pool)
         if membership is None:
             pool.arrive(self._arrived)
-            membership = self._memberships[pool] = _Membership(pool)
+            membership = self._memberships[pool] = _Membership(pool, self._cache_salt)
         return membership

@@ -60,6 +60,7 @@ class Replica:
         is_streamed: It is to stream its answer, though nobody may read the pieces.
     """
 
+    replica_id: ReplicaId
     backend: Backend
     capabilities: Capabilities
     first_token: Callable[[], None]
@@ -101,7 +102,13 @@ class Pool:
         self._asking = asyncio.Lock()
         self._clock = clock
         self._scheduling = scheduling
-        self._scheduler = Scheduler(scheduling.policy(), block_tokens=BLOCK_TOKENS)
+        self._scheduler = Scheduler(
+            scheduling.policy(),
+            estimates=scheduling.estimates,
+            block_tokens=BLOCK_TOKENS,
+            tenant_weights=scheduling.tenant_weights,
+            max_waiting=scheduling.max_waiting,
+        )
         self._calls: dict[CallId, PoolCall] = {}
         self._timers: dict[TimerId, asyncio.TimerHandle] = {}
         self._now = -math.inf
@@ -294,7 +301,9 @@ class Pool:
 
         capabilities = self._up[replica_id]
         is_streamed = self._scheduling.streams_all and capabilities.streaming
-        return Replica(self._backends[replica_id], capabilities, first_token, is_streamed)
+        return Replica(
+            replica_id, self._backends[replica_id], capabilities, first_token, is_streamed
+        )
 
     def _ended(
         self, call_id: CallId, call: PoolCall, event: CallFinished | CallFailed | CallCancelled

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TypeAlias
 
 from agentrt.ir.prefix import BlockId, Chain, Run
@@ -90,9 +91,17 @@ class PromptChains:
         """Blocks remembered."""
         return len(self._ids)
 
-    def measured(self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]) -> Measured:
-        """A prompt from its start. Tools are in front, as chat templates have them."""
-        nothing = Measured(tools, (), (), "", 0)
+    def measured(
+        self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...], *, salt: str = ""
+    ) -> Measured:
+        """A prompt from its start. Tools are in front, as chat templates have them.
+
+        Prompts of different salts have no block in common; a salt is a block before the text.
+        """
+        before: Chain = ()
+        if salt:
+            before, _ = self._extended((), sha256(salt.encode()).hexdigest())
+        nothing = Measured(tools, (), before, "", 0)
         return self._grown(nothing, messages, self._head(tools))
 
     def grown(self, before: Measured, messages: tuple[Message, ...]) -> Measured:
@@ -203,8 +212,9 @@ class Conversations:
     question), but soon or never.
     """
 
-    def __init__(self, chains: PromptChains) -> None:
+    def __init__(self, chains: PromptChains, *, salt: str = "") -> None:
         self._chains = chains
+        self._salt = salt
         self._ends: dict[_End, Measured] = {}
         self._gone_on: dict[_End, Measured] = {}
 
@@ -212,7 +222,7 @@ class Conversations:
         """What `request` asks."""
         found = self._found(request)
         if found is None:
-            return self._chains.measured(request.tools, request.messages)
+            return self._chains.measured(request.tools, request.messages, salt=self._salt)
         return self._chains.grown(found, request.messages[len(found.messages) :])
 
     def context(self, prompt: Measured, answer: Message, *, is_last: bool) -> Measured:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agentrt.errors import InputError
+from agentrt.estimates.book import Estimates
 from agentrt.scheduler.actions import SchedulerAction
 from agentrt.scheduler.events import SchedulerEvent
 from agentrt.scheduler.policies.occupancy import ByOccupancy
@@ -41,12 +42,19 @@ class Scheduling:
             one that does not, programs are let in as far as the calls at once allow that it states.
         streams_all: Ask servers that stream to do so for every call, so that the scheduler hears of
             first tokens also where nobody reads the pieces.
+        estimates: What is known of tools, workflows and replicas already; it learns on. Schedulers that
+            share it learn together. None: every pool begins with nothing.
+        tenant_weights: As `Scheduler` takes them.
+        max_waiting: As `Scheduler` takes it.
         on_scheduled: Told everything the schedulers are told and answer, in order.
     """
 
     policy: Callable[[], Policy] = ByOccupancy
     kv_tokens: int | None = None
     streams_all: bool = False
+    estimates: Estimates | None = None
+    tenant_weights: Mapping[str, float] = field(default_factory=dict[str, float])
+    max_waiting: int | None = None
     on_scheduled: OnScheduled | None = None
 
     def __post_init__(self) -> None:
