@@ -104,11 +104,21 @@ class Fleet:
 class _Membership:
     """A program at one pool."""
 
-    __slots__ = ("conversations", "has_called")
+    __slots__ = ("_by_model", "_cache_salt", "_chains", "has_called")
 
     def __init__(self, pool: Pool, cache_salt: str) -> None:
-        self.conversations = Conversations(pool.chains, salt=cache_salt)
         self.has_called = False
+        self._chains = pool.chains
+        self._cache_salt = cache_salt
+        self._by_model: dict[str, Conversations] = {}
+
+    def conversations(self, model: str) -> Conversations:
+        """Those with one of the models of a pool: none has what another has computed."""
+        found = self._by_model.get(model)
+        if found is None:
+            salt = f"{self._cache_salt}/{model}" if model else self._cache_salt
+            found = self._by_model[model] = Conversations(self._chains, salt=salt)
+        return found
 
 
 class ScheduledProgram:
@@ -143,6 +153,7 @@ class ScheduledProgram:
         *,
         is_last: IsLast | bool = False,
         pool: Pool | None = None,
+        model: str = "",
     ) -> Served:
         """Have the scheduler send `request`, and `send` it where it says.
 
@@ -150,6 +161,7 @@ class ScheduledProgram:
             is_last: No later prompt will begin with this one and its answer, as is known beforehand
                 or as the answer tells.
             pool: Where to; None: where calls of the request's tier go.
+            model: Which one, where the replicas of a pool serve several.
 
         Raises:
             BackendError: no replica is there, `send` has raised it, or the scheduler refuses.
@@ -163,7 +175,7 @@ class ScheduledProgram:
         if not membership.has_called:
             membership.has_called = True
             self._callees += (pool,)
-        conversations = membership.conversations
+        conversations = membership.conversations(model)
         made = pool.chains.made
         prompt = conversations.prompt(request)
         known_blocks = block_count(prompt.chain) - (pool.chains.made - made)

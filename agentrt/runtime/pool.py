@@ -14,7 +14,7 @@ from typing import TypeAlias, assert_never
 
 from agentrt.backends.base import Backend
 from agentrt.clock import Clock
-from agentrt.errors import BackendError, InvariantError, RateLimited
+from agentrt.errors import BackendError, BackendUnavailable, InvariantError, RateLimited
 from agentrt.ir.request import Capabilities, Completion
 from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
@@ -90,7 +90,17 @@ class Pool:
         *,
         clock: Clock,
         scheduling: Scheduling,
+        unavailable_s: float | None = None,
     ) -> None:
+        """Replicas may also `join` later.
+
+        Args:
+            name: What messages and observers call it.
+            replicas: By their ids.
+            clock: What time it is.
+            scheduling: How calls are scheduled.
+            unavailable_s: How long a call waits while no replica is up; None: for ever.
+        """
         self.name = name
         self.chains = PromptChains()
         self.origin = ""
@@ -99,6 +109,7 @@ class Pool:
         self._backends = dict(replicas)
         self.warming = Warming(self._backends)
         self._up: dict[ReplicaId, Capabilities] = {}
+        self._unavailable_s = unavailable_s
         self._asking = asyncio.Lock()
         self._clock = clock
         self._scheduling = scheduling
@@ -118,10 +129,12 @@ class Pool:
     async def ready(self) -> None:
         """Ask the replicas what they can do, if none is up; those that answer are up from then on.
 
+        Where replicas `join` and `leave` there is nobody to ask: calls wait until one is there.
+
         Raises:
             BackendError: none of them answers; the first one's.
         """
-        if self._up:
+        if self._up or not self._backends:
             return
         async with self._asking:
             if not self._up:
@@ -149,9 +162,42 @@ class Pool:
         if not self._up:
             raise failed[0]
 
+    def join(self, replica_id: ReplicaId, backend: Backend, capabilities: Capabilities) -> None:
+        """One more replica is there, or one that has left is there again."""
+        self._backends[replica_id] = backend
+        self.up(replica_id, capabilities)
+
+    def leave(self, replica_id: ReplicaId) -> None:
+        """As `down`; it is not asked again whether it is there."""
+        self.down(replica_id)
+        del self._backends[replica_id]
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a call could be sent anywhere."""
+        return bool(self._up)
+
+    def replica(self, replica_id: ReplicaId) -> Replica:
+        """One that is up, for what no scheduler decides about: nobody hears of its first tokens.
+
+        Raises:
+            KeyError: it is not up.
+        """
+        capabilities = self._up[replica_id]
+        return Replica(
+            replica_id, self._backends[replica_id], capabilities, lambda: None, is_streamed=False
+        )
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """What is known of programs and replicas. Look, do not touch."""
+        return self._scheduler
+
     def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
         """A replica is there (again), and empty: calls may go to it."""
         self._up[replica_id] = capabilities
+        for call in self._calls.values():
+            call.wait_on()
         self.reports.up(replica_id, capabilities)
         self.warming.up(replica_id, capabilities)
         kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
@@ -165,13 +211,23 @@ class Pool:
         )
 
     def down(self, replica_id: ReplicaId) -> None:
-        """A replica is gone: what was sent there is broken off, and waits for another."""
+        """A replica is gone: what was sent there is broken off, and waits for another.
+
+        Calls whose answers have begun are let go on, for as long as they do: a server that is being
+        stopped may finish them, and what a client has read already cannot be taken back.
+        """
         del self._up[replica_id]
         self.warming.down(replica_id)
+        for call_id, call in tuple(self._calls.items()):
+            if call.replica_id == replica_id and call.has_begun and call.is_scheduled:
+                call.is_detached = True
+                self.tell(CallCancelled(call_id))
         for call in self._calls.values():
-            if call.replica_id == replica_id:
+            if call.replica_id == replica_id and call.is_scheduled:
                 call.wait_again()
         self.tell(ReplicaDown(replica_id))
+        for call_id, call in self._calls.items():
+            self._bound_wait(call_id, call)
 
     # -- programs ----------------------------------------------------------------------------
 
@@ -197,12 +253,14 @@ class Pool:
         its replica goes down meanwhile, it is sent again, to another one.
 
         Raises:
+            BackendUnavailable: for too long no replica was up.
             RateLimited: the scheduler has refused the call for now.
             RunCancelled: its program is over.
         """
         call = self._calls[ready.call_id] = PoolCall(ready.program_id)
         try:
             self.tell(ready)
+            self._bound_wait(ready.call_id, call)
             completion = await self._sent(ready.call_id, call, send)
             finished = ended(completion, call.replica_id)
         except asyncio.CancelledError:
@@ -236,6 +294,8 @@ class Pool:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        for call in self._calls.values():
+            call.wait_on()
 
     def _perform(self, action: SchedulerAction) -> None:
         match action:
@@ -245,7 +305,7 @@ class Pool:
                 if not call.sent.done():  # it is, where whoever waited has just been cancelled
                     call.sent.set_result(None)
             case CancelCall(call_id):
-                if call_id in self._calls:  # else it is on its way out already
+                if call_id in self._calls and self._calls[call_id].is_scheduled:
                     self._calls[call_id].refuse(over(self._calls[call_id].program_id))
             case SetTimer(timer_id, at):
                 self._set_timer(timer_id, at)
@@ -296,7 +356,9 @@ class Pool:
             raise InvariantError(f"call {call_id!r} goes nowhere")
 
         def first_token() -> None:
-            if self._calls.get(call_id) is call and call.replica_id == replica_id:
+            is_ours = self._calls.get(call_id) is call and call.replica_id == replica_id
+            if is_ours and call.is_scheduled and not call.has_begun:
+                call.has_begun = True
                 self.tell(FirstToken(call_id))
 
         capabilities = self._up[replica_id]
@@ -305,10 +367,23 @@ class Pool:
             replica_id, self._backends[replica_id], capabilities, first_token, is_streamed
         )
 
+    def _bound_wait(self, call_id: CallId, call: PoolCall) -> None:
+        """While no replica is up a call waits only for so long."""
+        if self._unavailable_s is None or self._up or not call.waits:
+            return
+
+        def give_up() -> None:
+            message = f"no replica of {self.name} has been up for {self._unavailable_s:g} s"
+            call.refuse(BackendUnavailable(message, retryable=True))
+            self.tell(CallCancelled(call_id))
+
+        call.give_up_in(self._unavailable_s, give_up)
+
     def _ended(
         self, call_id: CallId, call: PoolCall, event: CallFinished | CallFailed | CallCancelled
     ) -> None:
         """A call is over; of one that waits for a replica again, nobody wants the answer any more."""
         del self._calls[call_id]
-        if call.refused is None:
+        call.wait_on()
+        if call.is_scheduled:
             self.tell(CallCancelled(call_id) if call.replica_id is None else event)

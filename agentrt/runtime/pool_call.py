@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 
 from agentrt.errors import RunCancelled
 from agentrt.scheduler.events import ProgramId, ReplicaId
@@ -17,9 +18,21 @@ class PoolCall:
         replica_id: Where it was sent; None while it waits.
         sending: While it is at a server: what breaks it off.
         refused: What whoever waits for it is to be told, once the scheduler knows it no more.
+        has_begun: Its answer has: somebody may have read of it already, so it is not made anew.
+        is_detached: Its replica takes no more calls, and is let finish this one: the scheduler
+            knows it no more.
     """
 
-    __slots__ = ("program_id", "refused", "replica_id", "sending", "sent")
+    __slots__ = (
+        "_gives_up",
+        "has_begun",
+        "is_detached",
+        "program_id",
+        "refused",
+        "replica_id",
+        "sending",
+        "sent",
+    )
 
     def __init__(self, program_id: ProgramId) -> None:
         self.program_id = program_id
@@ -27,6 +40,30 @@ class PoolCall:
         self.replica_id: ReplicaId | None = None
         self.sending: asyncio.Timeout | None = None
         self.refused: Exception | None = None
+        self.has_begun = False
+        self.is_detached = False
+        self._gives_up: asyncio.TimerHandle | None = None
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether the scheduler knows it."""
+        return self.refused is None and not self.is_detached
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is not at a replica, and still wanted."""
+        return self.replica_id is None and self.refused is None
+
+    def give_up_in(self, seconds: float, give_up: Callable[[], None]) -> None:
+        """Have `give_up` called by then, unless `wait_on` is called before."""
+        self.wait_on()
+        self._gives_up = asyncio.get_running_loop().call_later(seconds, give_up)
+
+    def wait_on(self) -> None:
+        """Wait for as long as it takes."""
+        if self._gives_up is not None:
+            self._gives_up.cancel()
+            self._gives_up = None
 
     def wait_again(self) -> None:
         """Its replica is gone: it is to be sent once more."""
