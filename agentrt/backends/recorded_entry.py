@@ -196,7 +196,8 @@ def _completion(data: Content) -> Completion:
 
 
 def _capabilities(data: Content) -> Capabilities:
-    known = {field.name for field in fields(Capabilities)}
+    # What the server took of hints is nothing to a recording of it.
+    known = {field.name for field in fields(Capabilities)} - {"takes"}
     found: dict[str, Any] = {
         name: tuple(value) if is_array(value) else value
         for name, value in data.items()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from agentrt.ir.engine_fields import EngineFields
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.schema import Schema
 from agentrt.ir.tool import ToolSpec
@@ -114,6 +115,7 @@ class Capabilities:
         kv_tokens: Tokens that its KV cache has room for, of all sequences together; None: unknown.
         shares_prefixes: What prompts begin with is cached for all of them, and goes when it was used
             least recently: a prefix that is used once more stays, and that costs nobody a slot.
+        takes: What it takes beside OpenAI's own fields.
     """
 
     models: tuple[str, ...] = ()
@@ -128,3 +130,4 @@ class Capabilities:
     shares_prefixes: bool = False
     server: str = ""
     notes: tuple[str, ...] = ()
+    takes: EngineFields = field(default_factory=EngineFields)
