@@ -12,6 +12,7 @@ import typer
 from agentrt.cli.calibrate_command import calibrate
 from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
+from agentrt.cli.keys_command import keys_app
 from agentrt.cli.output import discard, only_answers_on_stdout
 from agentrt.cli.runs_command import runs_app
 from agentrt.cli.simulate_command import simulate
@@ -41,6 +42,7 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(runs_app, name="runs")
+app.add_typer(keys_app, name="keys")
 
 TargetArgument = Annotated[
     str, typer.Argument(metavar="TARGET", help="path.py:workflow or module:workflow")

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from agentrt.backends.hints import DIALECTS
 from agentrt.errors import InputError
 from agentrt.gateway.keys import HASH_FORM
 from agentrt.gateway.replica_url import split_replica_url
@@ -49,6 +50,10 @@ class ReplicaSettings(_Table):
     models: Names = Field(
         default=(), description="the models to serve from there; leave it out for all it names"
     )
+    dialects: Names = Field(
+        default=(),
+        description="hints that it understands beside those of its kind, such as llm-d or lmcache",
+    )
     kv_tokens: Count | None = Field(
         default=None,
         description="tokens that its KV cache has room for; leave it out to take what it says",
@@ -79,6 +84,13 @@ class ReplicaSettings(_Table):
         if not all(models):
             raise ValueError("the name of a model is empty")
         return models
+
+    @field_validator("dialects")
+    @classmethod
+    def _are_dialects(cls, dialects: tuple[str, ...]) -> tuple[str, ...]:
+        if not set(dialects) <= set(DIALECTS):
+            raise ValueError(f"one of them is no dialect; there are: {', '.join(DIALECTS)}")
+        return dialects
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Self:
@@ -170,8 +182,8 @@ class GatewaySettings(_Table):
         default=10_000,
         description="requests that wait for a replica of one model; what comes then is refused",
     )
-    max_connections: Count = Field(
-        default=10_000, description="connections of clients at once; what comes then is refused"
+    max_requests: Count = Field(
+        default=20_000, description="requests under way, those that wait too; others are refused"
     )
     max_body_bytes: Count = Field(
         default=64 << 20, description="the longest request; what is longer is refused"
