@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
@@ -41,6 +41,7 @@ class HttpSettings:
             in the server's queue for longer before that.
         max_connections: Open at once. Queueing is the runtime's: this only bounds sockets.
         limits: Requests and tokens per minute; None: as fast as the runtime asks.
+        headers: Further ones, of every request.
     """
 
     timeout_s: float = 600.0
@@ -48,6 +49,7 @@ class HttpSettings:
     stall_timeout_s: float = 120.0
     max_connections: int = 1024
     limits: RateLimits | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class HttpConnection:
 
     def _new_client(self) -> httpx2.AsyncClient:
         settings = self._settings
-        headers = {"Content-Type": "application/json", "User-Agent": "agentrt"}
+        headers = {"Content-Type": "application/json", "User-Agent": "agentrt", **settings.headers}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         return httpx2.AsyncClient(

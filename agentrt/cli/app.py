@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from agentrt.cli.bench_command import bench_app
 from agentrt.cli.calibrate_command import calibrate
 from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
@@ -42,6 +43,7 @@ models_app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(runs_app, name="runs")
+app.add_typer(bench_app, name="bench")
 app.add_typer(keys_app, name="keys")
 
 TargetArgument = Annotated[

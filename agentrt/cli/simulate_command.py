@@ -13,7 +13,9 @@ from agentrt.cli.command import perform
 def simulate(  # noqa: PLR0913  one parameter an option
     workload: Annotated[
         str,
-        typer.Argument(metavar="WORKLOAD", help="File, folder, or made:swe|browser|fanout|mixed."),
+        typer.Argument(
+            metavar="WORKLOAD", help="File, folder, or made:swe|browser|fanout|mixed|tiny-agents."
+        ),
     ],
     *,
     format_: Annotated[

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, assert_never
+from functools import partial
+from typing import Protocol, assert_never
 
 from agentrt.backends.base import Backend
 from agentrt.backends.made_text import measure_sizes
@@ -14,8 +15,9 @@ from agentrt.clock import Clock
 from agentrt.errors import BackendError, InputError, InvariantError
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Chunk, Completion, Request
-from agentrt.ir.workload import CallStep, ProgramTrace, StepId, ToolStep, Workload
-from agentrt.runtime.workload_served import Served, ServedCall, ServedProgram
+from agentrt.ir.workload import CallStep, ProgramTrace, Step, StepId, ToolStep, Workload
+from agentrt.runtime.workload_order import OnFinished, play_programs, play_steps
+from agentrt.runtime.workload_served import Served, ServedCall, ServedProgram, first_error
 from agentrt.runtime.workload_text import WorkloadText
 from agentrt.scheduler.actions import (
     CancelCall,
@@ -77,9 +79,6 @@ class ReplayOptions:
 
 
 _DEFAULTS = ReplayOptions()
-
-OnFinished: TypeAlias = Callable[[int, int], None]
-"""Told (programs ended, programs in all) whenever one ends."""
 
 
 async def replay(
@@ -143,24 +142,13 @@ class _Replay:
                 replica_id=replica_id, kv_blocks=replica.kv_blocks, max_running=replica.max_running
             )
             self._tell(up)
-        gate = asyncio.Semaphore(at_once or len(self._traces))
-        left = len(self._traces)
-
-        async def program(index: int, trace: ProgramTrace) -> None:
-            nonlocal left
-            if trace.arrival_s is None:
-                async with gate:
-                    await self._program(index, trace)
-            else:
-                await self._clock.sleep(max(0.0, trace.arrival_s - self._now()))
-                await self._program(index, trace)
-            left -= 1
-            if on_finished is not None:
-                on_finished(len(self._traces) - left, len(self._traces))
-
-        async with asyncio.TaskGroup() as programs:
-            for index, trace in enumerate(self._traces):
-                programs.create_task(program(index, trace))
+        await play_programs(
+            self._traces,
+            self._program,
+            clock=self._clock,
+            at_once=at_once,
+            on_finished=on_finished,
+        )
         for timer in self._timers.values():
             timer.cancel()
 
@@ -177,22 +165,17 @@ class _Replay:
                 deadline_at=None if trace.deadline_s is None else now + trace.deadline_s,
             )
         )
-        done = [asyncio.Event() for _ in trace.steps]
         try:
-            async with asyncio.TaskGroup() as steps:
-                for step in range(len(trace.steps)):
-                    steps.create_task(self._step(index, step, done))
+            await play_steps(trace, partial(self._step, index))
         except* BackendError as errors:
-            record.error = _first(errors)
+            record.error = first_error(errors)
             self._tell(ProgramCancelled(self._id(index)))
         else:
             record.finished_s = self._now()
             self._tell(ProgramFinished(self._id(index)))
+        self._text.ended(index)
 
-    async def _step(self, program: int, step: StepId, done: list[asyncio.Event]) -> None:
-        made = self._traces[program].steps[step]
-        for before in made.after:
-            await done[before].wait()
+    async def _step(self, program: int, step: StepId, made: Step) -> None:
         match made:
             case ToolStep():
                 name = f"{program}.{step}"
@@ -205,7 +188,6 @@ class _Replay:
                 await self._call(program, step, made)
             case _:
                 assert_never(made)
-        done[step].set()
 
     async def _call(self, program: int, step: StepId, made: CallStep) -> None:
         call_id = f"{program}.{step}"
@@ -301,8 +283,3 @@ class _Replay:
     def _id(self, program: int) -> str:
         # Names need not be unique in a workload; positions are.
         return f"{program}:{self._traces[program].program_id}"
-
-
-def _first(group: BaseExceptionGroup[BackendError]) -> BackendError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

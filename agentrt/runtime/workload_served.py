@@ -12,7 +12,11 @@ from agentrt.scheduler.events import ReplicaId
 
 @dataclass(slots=True, kw_only=True)
 class ServedCall:
-    """How one call fared; times are seconds since the start, None: it did not come to that."""
+    """How one call fared; times are seconds since the start, None: it did not come to that.
+
+    Attributes:
+        attempts: How often it was made; more than once where it failed in a way that may pass.
+    """
 
     program: int
     step: StepId
@@ -22,6 +26,7 @@ class ServedCall:
     first_token_s: float | None = None
     finished_s: float | None = None
     usage: Usage = Usage()
+    attempts: int = 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,10 +40,15 @@ class ServedProgram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """What happened: programs in the workload's order, calls in the order they became ready."""
+    """What happened: programs in the workload's order, calls in the order they became ready.
+
+    Attributes:
+        is_cut: It was ended before its end, by a limit of time.
+    """
 
     programs: tuple[ServedProgram, ...]
     calls: tuple[ServedCall, ...]
+    is_cut: bool = False
 
     @property
     def completions_s(self) -> list[float]:
@@ -49,3 +59,9 @@ class Served:
     def usage(self) -> Usage:
         """Of calls that finished."""
         return sum((call.usage for call in self.calls if call.finished_s is not None), Usage())
+
+
+def first_error(group: BaseExceptionGroup[BackendError]) -> BackendError:
+    """What ended a program, of all that its steps raised."""
+    error = group.exceptions[0]
+    return first_error(error) if isinstance(error, BaseExceptionGroup) else error

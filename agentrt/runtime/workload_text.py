@@ -55,6 +55,12 @@ class WorkloadText:
         conversation = (*asked, Message("assistant", completion.text))
         self._conversations[program, step] = (conversation, usage.total_tokens)
 
+    def ended(self, program: int) -> None:
+        """Nothing more is asked of a program: its conversations are not needed any longer."""
+        for step in range(len(self.workload.programs[program].steps)):
+            self._conversations.pop((program, step), None)
+            self._asked.pop((program, step), None)
+
     def _call(self, program: int, step: StepId) -> CallStep:
         made = self.workload.programs[program].steps[step]
         if not isinstance(made, CallStep):

@@ -11,7 +11,13 @@ from agentrt.simulator.workloads.parameters import (
     ToolUse,
     WorkflowShape,
 )
-from agentrt.simulator.workloads.quantiles import Quantiles, constant, log_normal
+from agentrt.simulator.workloads.quantiles import (
+    Quantiles,
+    constant,
+    exponential,
+    log_normal,
+    uniform,
+)
 
 _EXTREMES = (0.0, 0.5, 0.9, 1.0)
 
@@ -91,6 +97,17 @@ MAP_REDUCE = WorkflowShape(
     ),
 )
 
+# For a small model and a small cache: what a server on two cores serves in a minute or two.
+TINY = WorkflowShape(
+    workflow="tiny",
+    system_tokens=128,
+    task_tokens=uniform(150, 400),
+    turns=constant(6),
+    new_tokens=uniform(150, 400),
+    completion_tokens=constant(16),
+    tools=(ToolUse(tool="tool", share=1.0, duration_s=exponential(1.0)),),
+)
+
 _PRESETS: dict[str, tuple[WorkflowShape, ...]] = {
     "swe": (SWE,),
     "browser": (BROWSER,),
@@ -101,6 +118,7 @@ _PRESETS: dict[str, tuple[WorkflowShape, ...]] = {
         replace(FANOUT, share=0.1),
         replace(MAP_REDUCE, share=0.1),
     ),
+    "tiny-agents": (TINY,),
 }
 
 PRESETS: tuple[str, ...] = tuple(_PRESETS)

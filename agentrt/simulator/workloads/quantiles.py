@@ -74,6 +74,25 @@ def log_normal(median: float, p90: float, most: float = math.inf) -> Quantiles:
     )
 
 
+def uniform(least: float, most: float) -> Quantiles:
+    """All values between two alike; in steps of a tenth, since between levels it is log-linear."""
+    levels = tuple(step / 10 for step in range(11))
+    return Quantiles(levels, tuple(least + (most - least) * level for level in levels))
+
+
+def exponential(mean: float) -> Quantiles:
+    """An exponential distribution, cut off at its p99.9.
+
+    Raises:
+        InputError: the mean is not positive.
+    """
+    if not 0 < mean < math.inf:
+        raise InputError(f"an exponential distribution has a positive mean, not {mean}")
+    levels = [0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.999]
+    values = [-mean * math.log(1 - level) for level in levels]
+    return Quantiles((0.0, *levels, 1.0), (0.0, *values, values[-1]))
+
+
 def quantile(ordered: Sequence[float], level: float) -> float:
     """The value at `level` of sorted values, between two of them linearly; 0.0 of none."""
     if not ordered:
