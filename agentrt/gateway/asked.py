@@ -48,6 +48,11 @@ class Asked:
         is_streamed: The answer is wanted as server-sent events.
         has_usage: A streamed answer is to end with its usage because the client said so; where it
             did not, the gateway asks for it and keeps that chunk to itself.
+        raw: The bytes of the body. What is sent is made of these, so that nothing is lost on the way
+            that parsing would lose: numbers of any size, the order and the writing of everything.
+        previous_response_id: The answer of `/v1/responses` that this goes on from; empty: none, or
+            all of the conversation is here.
+        has_reasoning: The client sends the reasoning of earlier answers back.
     """
 
     endpoint: Endpoint
@@ -57,3 +62,6 @@ class Asked:
     is_streamed: bool = False
     has_usage: bool = True
     claim: Claim = Claim()
+    raw: bytes = b""
+    previous_response_id: str = ""
+    has_reasoning: bool = False
