@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from pathlib import Path
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -281,8 +280,3 @@ def _once(what: str, names: list[str]) -> None:
     for at, name in enumerate(names):
         if name in names[:at]:
             raise ValueError(f"there are two {what} {name}")
-
-
-def key_path(settings: ReplicaSettings) -> Path | None:
-    """The file of the replica's key, if it has one."""
-    return None if settings.api_key_file is None else Path(settings.api_key_file).expanduser()
