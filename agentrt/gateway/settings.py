@@ -188,8 +188,12 @@ class GatewaySettings(_Table):
         default=64 << 20, description="the longest request; what is longer is refused"
     )
     idle_s: Seconds = Field(
-        default=600.0,
-        description="seconds without a request after which a program counts as over",
+        default=120.0,
+        description="seconds after an answer without tool calls until its program counts as over",
+    )
+    expire_s: Seconds = Field(
+        default=1800.0,
+        description="seconds after any other answer until its program counts as over",
     )
     drain_s: float = Field(
         default=30.0,
