@@ -104,20 +104,20 @@ class Fleet:
 class _Membership:
     """A program at one pool."""
 
-    __slots__ = ("_by_model", "_cache_salt", "_chains", "has_called")
+    __slots__ = ("_by_salt", "_cache_salt", "_chains", "has_called")
 
     def __init__(self, pool: Pool, cache_salt: str) -> None:
         self.has_called = False
         self._chains = pool.chains
         self._cache_salt = cache_salt
-        self._by_model: dict[str, Conversations] = {}
+        self._by_salt: dict[str, Conversations] = {}
 
-    def conversations(self, model: str) -> Conversations:
-        """Those with one of the models of a pool: none has what another has computed."""
-        found = self._by_model.get(model)
+    def conversations(self, salt: str) -> Conversations:
+        """Those of one salt beside the program's: none finds what others have left in a cache."""
+        found = self._by_salt.get(salt)
         if found is None:
-            salt = f"{self._cache_salt}/{model}" if model else self._cache_salt
-            found = self._by_model[model] = Conversations(self._chains, salt=salt)
+            whole = f"{self._cache_salt}/{salt}" if salt else self._cache_salt
+            found = self._by_salt[salt] = Conversations(self._chains, salt=whole)
         return found
 
 
@@ -153,7 +153,7 @@ class ScheduledProgram:
         *,
         is_last: IsLast | bool = False,
         pool: Pool | None = None,
-        model: str = "",
+        salt: str = "",
     ) -> Served:
         """Have the scheduler send `request`, and `send` it where it says.
 
@@ -161,7 +161,7 @@ class ScheduledProgram:
             is_last: No later prompt will begin with this one and its answer, as is known beforehand
                 or as the answer tells.
             pool: Where to; None: where calls of the request's tier go.
-            model: Which one, where the replicas of a pool serve several.
+            salt: Beside the program's: such as the model's name, where replicas serve several.
 
         Raises:
             BackendError: no replica is there, `send` has raised it, or the scheduler refuses.
@@ -175,7 +175,7 @@ class ScheduledProgram:
         if not membership.has_called:
             membership.has_called = True
             self._callees += (pool,)
-        conversations = membership.conversations(model)
+        conversations = membership.conversations(salt)
         made = pool.chains.made
         prompt = conversations.prompt(request)
         known_blocks = block_count(prompt.chain) - (pool.chains.made - made)

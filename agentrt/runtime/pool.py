@@ -177,6 +177,11 @@ class Pool:
         """Whether a call could be sent anywhere."""
         return bool(self._up)
 
+    @property
+    def up_ids(self) -> tuple[ReplicaId, ...]:
+        """The replicas that calls could be sent to."""
+        return tuple(self._up)
+
     def replica(self, replica_id: ReplicaId) -> Replica:
         """One that is up, for what no scheduler decides about: nobody hears of its first tokens.
 

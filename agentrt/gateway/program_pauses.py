@@ -1,0 +1,108 @@
+"""`Pauses`: what a program does between its requests, as far as they and their answers tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from agentrt.ir.request import Completion, Request
+from agentrt.runtime.fleet import ScheduledProgram
+from agentrt.scheduler.events import CallId
+
+REPLY = "(reply)"
+"""What an answer without tool calls leads to: a person reads it, or an agent whose actions are in its
+text. No tool has such a name."""
+
+_MOST = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """What comes after one answer.
+
+    Attributes:
+        tools: What the answer called.
+        since: When it was there.
+    """
+
+    tools: tuple[str, ...]
+    since: float
+    text: str
+    call_ids: frozenset[str]
+    started: tuple[str | None, ...]
+
+    @property
+    def is_reply(self) -> bool:
+        """No tool was called: nothing may follow."""
+        return self.tools == (REPLY,)
+
+
+class Pauses:
+    """Those of one program. Its agents each have their own."""
+
+    def __init__(self, program: ScheduledProgram) -> None:
+        self._program = program
+        self._pauses: list[Pause] = []
+
+    @property
+    def now_open(self) -> tuple[Pause, ...]:
+        """Those that no request has ended yet, in order."""
+        return tuple(self._pauses)
+
+    def begin(self, completion: Completion, call_id: CallId, now: float) -> None:
+        """An answer is there: its tools are at work from now on."""
+        called = [(call.name, _arguments(call.arguments)) for call in completion.tool_calls]
+        tools = called or [(REPLY, {})]
+        self._pauses.append(
+            Pause(
+                tuple(name for name, _ in tools),
+                now,
+                completion.text.strip(),
+                frozenset(call.id for call in completion.tool_calls),
+                tuple(
+                    self._program.tool_started(name, arguments, asked_by=call_id)
+                    for name, arguments in tools
+                ),
+            )
+        )
+        if len(self._pauses) > _MOST:
+            self._end(self._pauses[0])
+
+    def resume(self, request: Request, results: Sequence[str] = ()) -> None:
+        """A request has come: the tools whose results it brings have returned.
+
+        One that begins a conversation brings none. One that goes on from no answer as it was, because
+        its history was rewritten, ends all: it cannot be told which it was.
+
+        Args:
+            results: Ids of the tool calls whose results are known to be in it.
+        """
+        answers = [message for message in request.messages if message.role == "assistant"]
+        if not answers and not results:
+            return
+        ids = {call.id for message in answers for call in message.tool_calls} | set(results)
+        ids |= {message.tool_call_id or "" for message in request.messages}
+        texts = {message.content.strip() for message in answers if not message.tool_calls}
+        found = [
+            pause
+            for pause in self._pauses
+            if (pause.text in texts if pause.is_reply else pause.call_ids & ids)
+        ]
+        for pause in found or tuple(self._pauses):
+            self._end(pause)
+
+    def _end(self, pause: Pause) -> None:
+        self._pauses.remove(pause)
+        for started in pause.started:
+            self._program.tool_finished(started)
+
+
+def _arguments(text: str) -> Mapping[str, Any]:
+    """What a model wrote: JSON, if it managed to."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
