@@ -1,0 +1,159 @@
+"""`Forwarding`: one request to a replica, and its answer to the client, as often as it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from agentrt.backends.http_errors import error_for
+from agentrt.backends.passthrough import PassedAnswer, Passthrough
+from agentrt.errors import BackendError, InvalidAnswer, RunCancelled
+from agentrt.gateway.answers import AnswerReader
+from agentrt.gateway.asked import Asked
+from agentrt.gateway.client_answer import ClientAnswer, RawHeaders
+from agentrt.gateway.passed_headers import to_client, to_server
+from agentrt.gateway.sent_body import body_to_send
+from agentrt.gateway.services import Headers, Services
+from agentrt.ir.hints import Hints
+from agentrt.ir.request import Completion
+from agentrt.runtime.pool import Replica
+
+_SUCCESS = 2
+_ROOM_WITHIN_S = 30.0
+"""How long a client may hold a server's slot by reading slowly, once all that is kept for it is full."""
+
+
+class Forwarding:
+    """A `Forward` of one request.
+
+    A streamed answer goes on to the client as it comes. Any other is kept until all of it is here,
+    so that another replica can give it should this one be lost.
+
+    Attributes:
+        replica_id: Where it was sent last; empty: nowhere yet.
+        program_id: What the servers are told of whose it is.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        asked: Asked,
+        *,
+        headers: Headers,
+        request_id: str,
+        answer: ClientAnswer,
+    ) -> None:
+        self._services = services
+        self._asked = asked
+        self._headers = headers
+        self._request_id = request_id
+        self._answer = answer
+        self._refused: tuple[BackendError, int, RawHeaders, bytes] | None = None
+        self._url = ""
+        self.replica_id = ""
+        self.program_id = ""
+
+    async def __call__(self, replica: Replica, hints: Hints) -> Completion:
+        """As `Forward` says.
+
+        Raises:
+            InvalidAnswer: the client has some of another answer already, or this one broke off.
+        """
+        if self._answer.has_begun:
+            raise InvalidAnswer("the replica was lost after the client had some of its answer")
+        self.replica_id = replica.replica_id
+        self.program_id = hints.program_id
+        told = self._services.hinting(replica, hints)
+        body = body_to_send(self._asked, told)
+        passthrough = self._services.passthrough(replica)
+        headers: Mapping[str, str] = to_server(self._headers, request_id=self._request_id) | {
+            name.lower(): value for name, value in told.headers.items()
+        }
+        self._url = passthrough.url
+        url = f"{passthrough.url}/{self._asked.endpoint}"
+        async with passthrough.exchange("POST", url, body, headers=headers) as passed:
+            if passed.status // 100 != _SUCCESS:
+                raise await self._refusal(passthrough, passed)
+            reader = AnswerReader(self._asked)
+            if passed.is_event_stream:
+                await self._stream(passed, reader, replica)
+            else:
+                await self._keep(passed, reader, replica)
+            return reader.completion()
+
+    def give_refusal(self, error: BaseException) -> bool:
+        """Give the client what the server said, if `error` came of that; False: it did not."""
+        if self._refused is None or self._refused[0] is not error:
+            return False
+        _, status, headers, body = self._refused
+        self._answer.begin(status, headers)
+        self._answer.end(body)
+        return True
+
+    async def _refusal(self, passthrough: Passthrough, passed: PassedAnswer) -> BackendError:
+        body = passthrough.redacted(await passed.read())
+        said = body.decode(errors="replace")
+        error = error_for(passed.status, said, url=passthrough.url, headers=passed.text_headers)
+        # That the gateway's own key is wrong is nothing that the client could mend.
+        if passed.status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}:
+            headers = to_client(passed.headers, request_id=self._request_id)
+            headers.append((b"content-length", str(len(body)).encode()))
+            self._refused = (error, passed.status, headers, body)
+        return error
+
+    async def _stream(self, passed: PassedAnswer, reader: AnswerReader, replica: Replica) -> None:
+        answer = self._answer
+        has_begun = False
+        while piece := await passed.piece():
+            for_client = reader.feed(piece)
+            if not has_begun and reader.has_begun:
+                has_begun = True
+                replica.first_token()
+            if not for_client:
+                continue
+            if not answer.status:
+                answer.begin(passed.status, to_client(passed.headers, request_id=self._request_id))
+            answer.add(for_client)
+            if answer.is_full:
+                await self._room()
+        rest = reader.end()
+        is_lost = not reader.is_whole and reader.is_understood and reader.error is None
+        if is_lost:
+            raise InvalidAnswer("the stream ended before the answer did", url=self._url)
+        if not answer.status:
+            answer.begin(passed.status, to_client(passed.headers, request_id=self._request_id))
+        answer.end(rest)
+        if reader.error is not None:
+            raise reader.error  # the client has it in the server's words
+
+    async def _room(self) -> None:
+        try:
+            async with asyncio.timeout(_ROOM_WITHIN_S):
+                await self._answer.room()
+        except TimeoutError:
+            # Not a `BackendError`: the server has done nothing wrong.
+            raise RunCancelled("the client reads its answer much slower than it is made") from None
+
+    async def _keep(self, passed: PassedAnswer, reader: AnswerReader, replica: Replica) -> None:
+        body = await passed.read()
+        replica.first_token()
+        for_client = reader.feed(body) + reader.end()
+        if not reader.is_whole and not _is_json(body):
+            raise InvalidAnswer("the answer is not JSON", url=self._url)
+        headers = to_client(passed.headers, request_id=self._request_id)
+        headers.append((b"content-length", str(len(for_client)).encode()))
+        self._answer.begin(passed.status, headers)
+        self._answer.end(for_client)
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether it is something that only we do not know."""
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    return True

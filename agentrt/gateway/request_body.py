@@ -1,0 +1,62 @@
+"""A request's body, read from its client within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from agentrt.errors import RequestRejected
+from agentrt.gateway.services import Headers
+
+AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class ClientGone(Exception):  # noqa: N818  nothing is wrong
+    """There is nobody left to answer."""
+
+
+async def read_body(
+    receive: AsgiReceive, headers: Headers, *, max_bytes: int, timeout_s: float
+) -> bytes:
+    """All of it.
+
+    Raises:
+        RequestRejected: 413, it is longer than `max_bytes`; 408, it took longer than `timeout_s`;
+            415, it is packed.
+        ClientGone: it never came to its end.
+    """
+    if headers.get("content-encoding", "identity") != "identity":
+        raise RequestRejected(
+            "the body must not be packed: leave Content-Encoding out",
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        )
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length[:20]) > max_bytes:
+        raise _too_long(max_bytes)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                piece: bytes = message.get("body", b"")
+                if len(body) + len(piece) > max_bytes:
+                    raise _too_long(max_bytes)
+                if not message.get("more_body", False):
+                    # Nearly all bodies come in one piece.
+                    return bytes(body) + piece if body else piece
+                body += piece
+    except TimeoutError:
+        raise RequestRejected(
+            f"the body did not come within {timeout_s:g} s", status=HTTPStatus.REQUEST_TIMEOUT
+        ) from None
+
+
+def _too_long(max_bytes: int) -> RequestRejected:
+    return RequestRejected(
+        f"the body is longer than {max_bytes} bytes",
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )

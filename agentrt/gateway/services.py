@@ -1,0 +1,82 @@
+"""`Services`: all that the HTTP application of the gateway is given. It makes none of it itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from agentrt.backends.hints import HintFields
+from agentrt.backends.passthrough import Passthrough
+from agentrt.gateway.turns import Caller, Turns
+from agentrt.ir.hints import Hints
+from agentrt.ir.request import Usage
+from agentrt.runtime.pool import Replica
+
+Headers: TypeAlias = Mapping[str, str]
+"""By their names in lower case."""
+
+
+class Spending(Protocol):
+    """What a request that is under way is told of its price."""
+
+    def tell(self, usage: Usage) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A request that is over, for logs and counters. Nothing of what was said is in it.
+
+    Attributes:
+        status: As the client got it; 499: it had gone before there was one.
+        code: What went wrong, as a word; empty: nothing.
+        replica_id: Where it was forwarded to last; empty: nowhere.
+        first_byte_s: Seconds from the request's head to the answer's first byte; None: there was none.
+        total_s: Seconds to the last byte that the client took.
+    """
+
+    request_id: str
+    endpoint: str
+    status: int
+    code: str = ""
+    tenant: str = ""
+    program_id: str = ""
+    model: str = ""
+    replica_id: str = ""
+    is_streamed: bool = False
+    usage: Usage = Usage()
+    first_byte_s: float | None = None
+    total_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What it asks, each for one thing.
+
+    Attributes:
+        turns: Decides when and where a request goes.
+        authenticate: Whose key the headers hold; raises `RequestRejected`, with its status.
+        admitted: A request of that caller is under way inside the block, with a prompt of about so
+            many tokens; raises `RateLimited`.
+        passthrough: To the server of a replica.
+        hinting: What a replica is told beside the request.
+        passthroughs: To all servers that are up.
+        is_ready: A replica of each model is up.
+        metrics: A page for Prometheus.
+        programs: What there is of the caller's programs.
+        end_program: Its program of that name is over; False: it has none.
+        observe: Told of each request that is over.
+    """
+
+    turns: Turns
+    authenticate: Callable[[Headers], Caller]
+    admitted: Callable[[Caller, int], AbstractAsyncContextManager[Spending]]
+    passthrough: Callable[[Replica], Passthrough]
+    hinting: Callable[[Replica, Hints], HintFields]
+    passthroughs: Callable[[], Sequence[Passthrough]]
+    is_ready: Callable[[], bool]
+    metrics: Callable[[], bytes]
+    programs: Callable[[Caller], Any]
+    end_program: Callable[[Caller, str], bool]
+    observe: Callable[[Answered], None]
