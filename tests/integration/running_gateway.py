@@ -26,7 +26,6 @@ from agentrt.runtime.fleet import Fleet
 from agentrt.runtime.pool import Pool, Replica
 from agentrt.runtime.scheduling import Scheduling
 
-
 PROGRAMS = {"one/of": {"state": "acting"}}
 
 
