@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentrt.errors import StoreError
+from agentrt.store.documents import Documents, MemoryDocuments
 from agentrt.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     from agentrt.store.base import RunStore
 
 FILE_NAME = "runs.db"
+_MEMORY = frozenset({"memory:", "memory://"})
 
 
 def open_store(url: str | None = None, *, data_dir: Path | None = None) -> RunStore:
@@ -25,16 +27,29 @@ def open_store(url: str | None = None, *, data_dir: Path | None = None) -> RunSt
     Raises:
         StoreError: it cannot be opened; the message says what to do.
     """
-    if url in {"memory:", "memory://"}:
+    if url in _MEMORY:
         return MemoryStore()
-    if url is None:
-        url = str(_default_path(data_dir))
-    elif not url.strip():
-        raise StoreError("The store's name is empty. Name a file, a URL, or memory:")
     # SQLAlchemy takes a quarter of a second to import.
     from agentrt.store.sql import SQLStore  # noqa: PLC0415
 
-    return SQLStore(url)
+    return SQLStore(_durable(url, data_dir))
+
+
+def open_documents(url: str | None = None, *, data_dir: Path | None = None) -> Documents:
+    """What a gateway keeps, in the store at `url`: as `open_store`."""
+    if url in _MEMORY:
+        return MemoryDocuments()
+    from agentrt.store.sql_documents import SQLDocuments  # noqa: PLC0415  as above
+
+    return SQLDocuments(_durable(url, data_dir))
+
+
+def _durable(url: str | None, data_dir: Path | None) -> str:
+    if url is None:
+        return str(_default_path(data_dir))
+    if not url.strip():
+        raise StoreError("The store's name is empty. Name a file, a URL, or memory:")
+    return url
 
 
 def _default_path(data_dir: Path | None) -> Path:

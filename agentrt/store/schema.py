@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from agentrt.errors import StoreError
-from agentrt.store.tables import SCHEMA_VERSION, metadata, schema_version
+from agentrt.store.tables import SCHEMA_VERSION, gateway_state, metadata, schema_version
 
 # Any number will do, as long as it is ours: everyone who creates the tables asks for this lock.
 _LOCK_ID = 0x_A6E7_0001
 _WAL_TRIES = 50
+_OLDEST = 1
+
+_ADDED: Mapping[int, tuple[sa.Table, ...]] = MappingProxyType({2: (gateway_state,)})
+"""Tables that a version has and the one before it had not. Nothing else has ever changed."""
 
 
 def prepare(connection: sa.Connection, *, name: str) -> None:
-    """Create what is missing; two processes may do so at once.
+    """Create what is missing, also in a store of an older agentrt; two processes may do so at once.
 
     Raises:
         StoreError: the store was written by a newer agentrt, or belongs to another program.
@@ -49,9 +55,13 @@ def _check_version(connection: sa.Connection, *, name: str) -> None:
             f"{name} was written by a newer agentrt (schema {found}; this one reads "
             f"{SCHEMA_VERSION}). Upgrade agentrt, or name another store."
         )
-    raise StoreError(
-        f"{name} has schema {found}; this agentrt reads {SCHEMA_VERSION}. Name another store."
-    )
+    if not isinstance(found, int) or found < _OLDEST:
+        raise StoreError(
+            f"{name} has schema {found}; this agentrt reads {SCHEMA_VERSION}. Name another store."
+        )
+    added = [table for version in range(found + 1, SCHEMA_VERSION + 1) for table in _ADDED[version]]
+    metadata.create_all(connection, tables=added, checkfirst=False)
+    connection.execute(schema_version.update().values(version=SCHEMA_VERSION))
 
 
 def _use_wal(connection: sa.Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.sql.type_api import TypeEngine
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = sa.MetaData()
 
@@ -111,4 +111,12 @@ events = sa.Table(
     sa.Column("at_s", sa.Double, nullable=False),
     sa.Column("node_id", sa.Text),
     sa.Column("body", sa.Text, nullable=False),
+)
+
+gateway_state = sa.Table(
+    "gateway_state",
+    metadata,
+    sa.Column("name", _text(), primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("saved_at", sa.Double, nullable=False),
 )

@@ -219,7 +219,7 @@ async def test_a_store_of_a_newer_version_is_left_alone(durable_url: str) -> Non
     store = SQLStore(durable_url)
     await in_the_thread(store, _set_version(99))
     await store.aclose()
-    with pytest.raises(StoreError, match=r"newer agentrt .schema 99; this one reads 1.*Upgrade"):
+    with pytest.raises(StoreError, match=r"newer agentrt .schema 99; this one reads 2.*Upgrade"):
         open_store(durable_url)
 
 
@@ -235,7 +235,7 @@ async def test_a_store_of_an_older_version_is_left_alone(durable_url: str) -> No
     store = SQLStore(durable_url)
     await in_the_thread(store, _set_version(0))
     await store.aclose()
-    with pytest.raises(StoreError, match="has schema 0; this agentrt reads 1"):
+    with pytest.raises(StoreError, match="has schema 0; this agentrt reads 2"):
         open_store(durable_url)
 
 
