@@ -1,0 +1,79 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrt.gateway.asked import Asked
+from agentrt.gateway.reading import read_request
+from agentrt.gateway.request_log import PromptLog, RequestLog, line_of
+from agentrt.gateway.services import Answered
+from agentrt.gateway.turns import Caller, Forward
+from agentrt.ir.hints import Hints
+from agentrt.ir.request import Completion, Usage
+from agentrt.runtime.pool import Replica
+
+DONE = Answered(
+    request_id="req-1",
+    endpoint="chat/completions",
+    status=200,
+    tenant="acme",
+    program_id="p-1",
+    model="qwen",
+    replica_id="vllm+http://gpu0:8000",
+    usage=Usage(prompt_tokens=100, cached_tokens=80, completion_tokens=7),
+    first_byte_s=0.25,
+    total_s=1.5,
+)
+FAILED = Answered(
+    request_id="req-2", endpoint="responses", status=503, code="upstream_unavailable", total_s=2.0
+)
+
+
+def logged(log: RequestLog, caplog: pytest.LogCaptureFixture) -> list[str]:
+    caplog.set_level(logging.INFO, "agentrt.gateway")
+    for answered in (DONE, FAILED):
+        log.observe(answered)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_only_what_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert logged(RequestLog(), caplog) == [
+        "503 upstream_unavailable responses in all 2.000 s req-2"
+    ]
+
+
+def test_every_request_is_when_that_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    assert logged(RequestLog(is_verbose=True), caplog) == [
+        "200 chat/completions qwen tenant acme program p-1 at vllm+http://gpu0:8000 "
+        "prompt 100 (cached 80) completion 7 first byte 0.250 s in all 1.500 s req-1",
+        "503 upstream_unavailable responses in all 2.000 s req-2",
+    ]
+
+
+class Taken:
+    async def take(self, asked: Asked, caller: Caller, forward: Forward) -> Completion:
+        return Completion(text=f"{asked.model} for {caller.tenant}")
+
+
+async def nowhere(replica: Replica, hints: Hints) -> Completion:
+    raise AssertionError
+
+
+async def test_prompts_are_logged_only_where_that_was_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "agentrt.gateway")
+    body = b'{"model": "qwen", "messages": [{"role": "user", "content": "the secret\\nplan"}]}'
+    asked = read_request("chat/completions", {}, body)
+    completion = await PromptLog(Taken()).take(asked, Caller(tenant="acme"), nowhere)
+    assert completion.text == "qwen for acme"
+    assert [record.getMessage() for record in caplog.records] == ["qwen: user: 'the secret\\nplan'"]
+
+
+@given(st.text(), st.text())
+def test_no_name_of_a_clients_makes_a_line_of_its_own(model: str, program: str) -> None:
+    answered = Answered(
+        request_id="r", endpoint="responses", status=200, model=model, program_id=program
+    )
+    assert line_of(answered).isprintable()
