@@ -6,10 +6,11 @@ needs no other form, and a budget that begins anew is one that nobody has used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+from agentrt.backends.json_shape import is_object
 from agentrt.gateway.settings import BudgetPeriod
+from agentrt.ir.schema import Json
 
 _KEPT_PERIODS = 3
 """Of a tenant: those that were are for people who look; older ones are forgotten."""
@@ -18,11 +19,23 @@ _KEPT_PERIODS = 3
 class Budgets:
     """What every tenant has used, in the period that is under way."""
 
-    def __init__(self, used: Mapping[str, int] | None = None) -> None:
-        """`used` as `used()` gave it, perhaps in an earlier process."""
-        self._used = dict(used or {})
+    def __init__(self) -> None:
+        self._used: dict[str, int] = {}
 
-    def used(self) -> dict[str, int]:
+    def restore(self, used: Json) -> None:
+        """Go on from what `used()` gave in an earlier process.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        if not is_object(used):
+            raise ValueError("these are no used tokens")
+        for name, tokens in used.items():
+            if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+                raise ValueError(f"{name!r} has used no number of tokens")
+        self._used = {str(name): int(tokens) for name, tokens in used.items()}
+
+    def used(self) -> dict[str, Json]:
         """Tokens by tenant and period, for the store."""
         return dict(self._used)
 

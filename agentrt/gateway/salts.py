@@ -11,6 +11,8 @@ import hmac
 import secrets
 from hashlib import sha256
 
+from agentrt.ir.schema import Json
+
 _SECRET_BYTES = 32
 _SALT_DIGITS = 32
 """Hexadecimal: 128 bits, which nobody guesses."""
@@ -28,6 +30,21 @@ class Salts:
         """Tenants in `sharing` have no salt: their prompts share what is cached, with one another."""
         self._secret = bytes.fromhex(secret)
         self._sharing = sharing
+
+    @property
+    def secret(self) -> str:
+        """For the store, and nobody else."""
+        return self._secret.hex()
+
+    def restore(self, secret: Json) -> None:
+        """Go on with the secret of an earlier process, whose contexts are still in the engines.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(secret, str) or len(secret) != 2 * _SECRET_BYTES:
+            raise ValueError("this is no secret of a gateway")
+        self._secret = bytes.fromhex(secret)
 
     def salt(self, tenant: str, own: str = "") -> str:
         """What the engine is told; empty: nothing.

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.gateway.salts import Salts, new_secret
+from agentrt.ir.schema import Json
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
 
@@ -31,6 +33,20 @@ def test_those_that_share_have_none_but_what_they_ask_for() -> None:
 
 def test_where_anybody_is_served_a_clients_salt_is_passed_on() -> None:
     assert Salts(new_secret()).salt("", "own") == "own"
+
+
+def test_a_gateway_that_starts_again_goes_on_with_its_salts() -> None:
+    before, after = Salts(new_secret()), Salts(new_secret())
+    after.restore(before.secret)
+    assert after.salt("a") == before.salt("a")
+
+
+@pytest.mark.parametrize("secret", [None, 1, "", "00", "zz" * 32, ["00" * 32]])
+def test_what_is_no_secret_is_refused_and_the_one_there_is_stays(secret: Json) -> None:
+    salts = Salts("11" * 32)
+    with pytest.raises(ValueError):  # noqa: PT011  also what `bytes.fromhex` says
+        salts.restore(secret)
+    assert salts.secret == "11" * 32
 
 
 def test_half_a_surrogate_pair_is_a_salt_too() -> None:

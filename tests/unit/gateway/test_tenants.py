@@ -16,6 +16,7 @@ from agentrt.gateway.settings import TenantSettings
 from agentrt.gateway.tenants import BudgetUsedUp, Tenants
 from agentrt.gateway.turns import Caller
 from agentrt.ir.request import Usage
+from agentrt.ir.schema import Json
 
 ACME = Caller(tenant="acme")
 DAY_S = 86_400.0
@@ -176,9 +177,20 @@ async def test_what_was_used_holds_after_a_restart() -> None:
     settings = TenantSettings(name="acme", budget_tokens=100)
     before = Tenants([settings], clock=clock)
     await spend(before, 10, Usage(prompt_tokens=100))
-    after = Tenants([settings], budgets=Budgets(before.budgets.used()), clock=clock)
+    budgets = Budgets()
+    budgets.restore(before.budgets.used())
+    after = Tenants([settings], budgets=budgets, clock=clock)
     assert len(await refusals(after, 1)) == 1
     assert before.budgets.used() == {"acme@1970-01": 100}
+
+
+@pytest.mark.parametrize("used", [None, [], "x", {"a": "1"}, {"a": -1}, {"a": True}, {"a": 1.5}])
+def test_what_is_no_record_of_use_is_refused_and_changes_nothing(used: Json) -> None:
+    budgets = Budgets()
+    budgets.add("acme", "month", 5, 0.0)
+    with pytest.raises(ValueError, match="used"):
+        budgets.restore(used)
+    assert budgets.used() == {"acme@1970-01": 5}
 
 
 def test_a_month_lasts_until_its_end() -> None:
