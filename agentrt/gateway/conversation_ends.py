@@ -1,0 +1,102 @@
+"""What is remembered of a program: where its conversations have got to, and digests of them. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+Rest: TypeAlias = tuple[int, int]
+NO_REST: Rest = (0, 0)
+_MOST_GIVEN = 192
+
+
+class EndState(Enum):
+    """What became of a prompt, or of an answer."""
+
+    ASKED = "asked"
+    FAILED = "failed"
+    ANSWERED = "answered"
+    AWAITED = "awaited"
+    GONE_ON = "gone on"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a conversation has got to.
+
+    Attributes:
+        key: The digest of its units, within its namespace.
+        units: How many those are.
+        rest: Length and digest of the text after them, of a prompt without messages.
+        system: The digest of its system messages.
+    """
+
+    key: int
+    units: int
+    rest: Rest = NO_REST
+    system: int = 0
+
+
+class End:
+    """Where a conversation was asked for an answer (`is_prompt`), or was given one.
+
+    Attributes:
+        is_first: The prompt is the first of its program: others may well begin with the same.
+        answer: The end that a prompt was answered with.
+    """
+
+    __slots__ = ("answer", "is_first", "is_prompt", "place", "program", "state")
+
+    def __init__(
+        self, program: Remembered, place: Place, state: EndState, *, is_first: bool = False
+    ) -> None:
+        self.program = program
+        self.place = place
+        self.state = state
+        self.is_first = is_first
+        self.is_prompt = state not in {EndState.AWAITED, EndState.GONE_ON}
+        self.answer: End | None = None
+
+
+class Remembered:
+    """A program.
+
+    Attributes:
+        namespace: The digest of its tenant, and of the name it shares with others, if it has one.
+        names: Under which it is known: of sessions, and of answers.
+        given: Messages that its conversations began with.
+        has_asked: It has made a request; otherwise others have named it as theirs.
+        task: Lines of what it began with.
+    """
+
+    __slots__ = (
+        "ends",
+        "given",
+        "has_asked",
+        "lines",
+        "messages",
+        "names",
+        "namespace",
+        "program_id",
+        "task",
+        "used_at",
+    )
+
+    def __init__(self, program_id: str, namespace: int, used_at: float) -> None:
+        self.program_id = program_id
+        self.namespace = namespace
+        self.used_at = used_at
+        self.has_asked = False
+        self.names: deque[int] = deque()
+        self.given: deque[int] = deque(maxlen=_MOST_GIVEN)
+        self.task: tuple[int, ...] = ()
+        self.messages: deque[int] = deque()
+        self.lines: deque[int] = deque()
+        self.ends: deque[End] = deque()
+
+    @property
+    def size(self) -> int:
+        """Digests kept for it."""
+        return len(self.messages) + len(self.lines) + len(self.ends)
