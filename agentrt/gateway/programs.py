@@ -26,7 +26,7 @@ from agentrt.gateway.replicas import Replicas
 from agentrt.gateway.sending import Sending
 from agentrt.gateway.turns import Caller, Forward
 from agentrt.ir.hints import Hints
-from agentrt.ir.request import Completion
+from agentrt.ir.request import Completion, Usage
 from agentrt.runtime.fleet import Served
 from agentrt.runtime.pool import Pool, Replica
 from agentrt.scheduler.events import ProgramId
@@ -61,7 +61,7 @@ class Turn:
     Attributes:
         came_at: When it came.
         ended_at: When it was over.
-        served: Its answer; None: there was none.
+        usage: Of its answer, if there was one.
         error: Why there was none; None: there was one, or the client has gone.
     """
 
@@ -70,7 +70,7 @@ class Turn:
     came_at: float
     ended_at: float
     sending: Sending
-    served: Served | None
+    usage: Usage
     error: BaseException | None
 
 
@@ -135,17 +135,20 @@ class Programs(Generic[R]):
         came_at = self._clock.now()
         model, pools = await self._replicas.models.find(asked.model)
         sending = Sending(forward, self._replicas, clock=self._clock, random_source=self._random)
-        served: Served | None = None
+        usage = Usage()
         error: BaseException | None = None
         try:
             if asked.endpoint == "embeddings":
-                return await self._embed(model, caller, sending)
-            served = await self._turn(asked, caller, model, pools, sending)
+                completion = await self._embed(model, caller, sending)
+            else:
+                served = await self._turn(asked, caller, model, pools, sending)
+                completion = served.completion
+            usage = completion.usage
         except BaseException as raised:
             error = raised
             raise
         else:
-            return served.completion
+            return completion
         finally:
             if self._observer is not None:
                 self._observer.turned(
@@ -155,7 +158,7 @@ class Programs(Generic[R]):
                         came_at=came_at,
                         ended_at=self._clock.now(),
                         sending=sending,
-                        served=served,
+                        usage=usage,
                         error=error,
                     )
                 )
