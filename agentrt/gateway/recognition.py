@@ -202,9 +202,11 @@ class Recogniser:
         prompt = self._remember(program, sought, found)
         return RecognisedTurn(program, tenant, conversation, prompt), found is None, reason
 
-    def _remember(self, program: Remembered, sought: Sought, found: Found | None) -> End:
+    def _remember(self, program: Remembered, sought: Sought, found: Found | None) -> End | None:
         """Add what is new in a request to what is known of its program."""
         conversation, within = sought.conversation, program.namespace
+        if not conversation.units and not conversation.rest:
+            return None  # all others begin with it
         units = conversation.units
         fresh = units[found.units :] if found else units[-1:] if _is_task(conversation) else ()
         is_first = found is None or found.is_first
@@ -225,7 +227,8 @@ def _response(tenant: str, response_id: str) -> int:
 
 
 def _is_task(conversation: Conversation) -> bool:
-    return bool(conversation.texts) and len(conversation.texts[-1]) >= _TASK_CHARACTERS
+    is_long = bool(conversation.texts) and len(conversation.texts[-1]) >= _TASK_CHARACTERS
+    return is_long and not conversation.is_text
 
 
 def _go_on(end: End) -> None:
