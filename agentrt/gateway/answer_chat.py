@@ -20,7 +20,8 @@ class ChatStream:
 
     Attributes:
         has_begun: Some text, reasoning or call of a tool has come.
-        is_understood: All that came was an answer, or the report of an error.
+        has_chunks: Something that is a part of an answer has come.
+        is_understood: Nothing else has.
         error: What the server said went wrong.
         response_id: Always "": these answers cannot be gone on from by name.
     """
@@ -29,6 +30,7 @@ class ChatStream:
 
     def __init__(self) -> None:
         self.has_begun = False
+        self.has_chunks = False
         self.is_understood = True
         self.error: BackendError | None = None
         self._stream = StreamedCompletion()
@@ -91,6 +93,7 @@ class ChatStream:
             return False
         if not self._model:
             self._model = plain_string(body.get("model"))
+            self.has_chunks = True
         if content:
             self._text.append(content)
             self.has_begun = True
@@ -115,7 +118,11 @@ class ChatStream:
             self._text.append(text)
             self.has_begun = True
         choices = body.get("choices")
-        for choice in choices if is_array(choices) else []:
+        if not is_array(choices):
+            self.is_understood = False
+            return
+        self.has_chunks = True
+        for choice in choices:
             if is_object(choice) and is_first(choice):
                 self._feed_choice(choice)
 

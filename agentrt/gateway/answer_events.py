@@ -82,13 +82,13 @@ class UsageWithheld:
     def rest(self) -> bytes:
         """What was held back when the stream ended."""
         held, self._held = self._held, b""
-        return b"" if _is_usage_only(held) else held
+        return _line_ends(held) if _is_usage_only(held) else held
 
     def _filtered(self, whole: bytes) -> bytes:
         kept: list[bytes] = []
         for event in _EVENT.findall(whole):
-            if self._is_inside or not _is_usage_only(event):
-                kept.append(event)
+            is_kept = self._is_inside or not _is_usage_only(event)
+            kept.append(event if is_kept else _line_ends(event))
             self._is_inside = False
         return b"".join(kept)
 
@@ -106,6 +106,11 @@ def _is_usage_only(event: bytes) -> bool:
         choices = body.get("choices")
         return is_array(choices) and not choices and bool(body.get("usage"))
     return False
+
+
+def _line_ends(event: bytes) -> bytes:
+    """Those before it: whether they came with the event before is chance."""
+    return event[: len(event) - len(event.lstrip(b"\r\n"))]
 
 
 def _value(line: str) -> str:

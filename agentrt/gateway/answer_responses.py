@@ -27,13 +27,15 @@ class ResponseStream:
 
     Attributes:
         has_begun: Some text, reasoning or call of a tool has come.
-        is_understood: All that came were events of a response, or the report of an error.
+        has_chunks: Something that is a part of a response has come.
+        is_understood: Nothing else has.
         error: What the server said went wrong.
         response_id: The name by which a later request can go on from it.
     """
 
     def __init__(self) -> None:
         self.has_begun = False
+        self.has_chunks = False
         self.is_understood = True
         self.error: BackendError | None = None
         self.response_id = ""
@@ -44,7 +46,7 @@ class ResponseStream:
 
     @property
     def is_whole(self) -> bool:
-        return self._last is not None and self.error is None
+        return self._last is not None
 
     @property
     def reasoning(self) -> str:
@@ -61,16 +63,19 @@ class ResponseStream:
         kind = body.get("type") if is_object(body) else None
         if not isinstance(kind, str):
             self._feed_other(body)
+            return
+        self.has_chunks = True
+        if kind == "error":
+            self._feed_other({"error": body.get("error") or body})
         elif kind.endswith(".delta"):
             self.has_begun = True
-            if kind in _TEXT_EVENTS:
-                self._text.append(plain_string(body.get("delta")))
+            delta = body.get("delta")
+            if kind in _TEXT_EVENTS and isinstance(delta, str):
+                self._text.append(delta)
         elif kind == "response.output_item.done":
             self.has_begun = True
             self._items.append(body.get("item"))
             self._text = []
-        elif kind == "error":
-            self._feed_other({"error": body.get("error") or body})
         elif is_object(body.get("response")):
             self._feed_response(body["response"], is_last=kind in _LAST_EVENTS)
 

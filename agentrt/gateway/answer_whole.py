@@ -25,7 +25,7 @@ class WholeAnswer:
     """What could be read of an answer.
 
     Attributes:
-        is_whole: It ended where its format says it does, and is no error.
+        is_whole: It is not known to be cut off, and it is no error instead of an answer.
         is_understood: It is an answer as the endpoint gives them.
     """
 
@@ -42,20 +42,22 @@ def read_whole(endpoint: Endpoint, content: bytes) -> WholeAnswer:
     if endpoint == "embeddings":
         return _embedded(content)
     try:
-        body: Any = json.loads(content)
-    except (ValueError, RecursionError):
-        return WholeAnswer()
+        body: Any = json.loads(content, strict=False)
+    except ValueError:
+        # What begins as JSON has lost its end; what does not is somebody's idea of an answer.
+        return WholeAnswer(is_whole=not content.lstrip().startswith((b"{", b"[")))
+    except RecursionError:
+        return WholeAnswer(is_whole=True)
     if not is_object(body):
         return WholeAnswer(is_whole=True)
     try:
         return _response(body) if endpoint == "responses" else _chat(body)
-    except (BackendError, RecursionError) as error:
+    except (BackendError, RecursionError):
         known = Completion(
             finish_reason="", usage=parse_usage(body), model=plain_string(body.get("model"))
         )
         said = error_in_stream(body["error"]) if body.get("error") else None
-        is_odd = isinstance(error, RecursionError)
-        return WholeAnswer(completion=known, is_whole=not is_odd and said is None, error=said)
+        return WholeAnswer(completion=known, is_whole=said is None, error=said)
 
 
 def _chat(body: dict[str, Any]) -> WholeAnswer:
@@ -71,7 +73,7 @@ def _response(body: dict[str, Any]) -> WholeAnswer:
         completion=whole_response(body),
         reasoning=response_reasoning(body),
         response_id=plain_string(body.get("id")),
-        is_whole=error is None,
+        is_whole=is_response(body) or error is None,
         is_understood=is_response(body),
         error=error,
     )

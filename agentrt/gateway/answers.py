@@ -77,11 +77,14 @@ class AnswerReader:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the engine has finished the answer, and without an error.
+        """Whether the engine has finished the answer, and no error has taken its place.
 
-        An answer that is not `is_understood` may be whole and not look it.
+        What is no answer at all, as far as we know, is whole as long as it does not look cut off.
         """
-        return self._read().is_whole
+        read = self._read()
+        if read.is_whole or isinstance(read, WholeAnswer) or read.error is not None:
+            return read.is_whole
+        return not read.has_chunks and not read.is_understood
 
     @property
     def is_understood(self) -> bool:
