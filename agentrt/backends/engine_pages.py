@@ -12,9 +12,24 @@ from agentrt.backends.json_shape import is_object
 from agentrt.backends.server_kind import LLAMACPP, SGLANG, VLLM, ServerKind
 from agentrt.backends.wire import parse_json
 from agentrt.errors import BackendError
+from agentrt.ir.engine_fields import PriorityOrder
 
 _QUICK_S = 5.0
 _MOST_DIGITS = 15
+_FIGURES = (
+    "cache_config_info",
+    "cache_hit_rate",
+    "gpu_cache_usage_perc",
+    "kv_cache_usage_perc",
+    "num_preemptions_total",
+    "num_queue_reqs",
+    "num_requests_running",
+    "num_requests_waiting",
+    "num_running_reqs",
+    "prefix_cache_hits_total",
+    "prefix_cache_queries_total",
+    "token_usage",
+)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -54,10 +69,16 @@ async def asked_of(connection: HttpConnection, *kinds: ServerKind) -> EngineLimi
 
 
 def read_vllm_metrics(page: str) -> EngineLimits | None:
-    """`/metrics` of vLLM: `vllm:cache_config_info` has the blocks and their size."""
+    """`/metrics` of vLLM: `vllm:cache_config_info` has the blocks and their size.
+
+    Newer versions say the tokens too, which with several kinds of layers is not blocks times size.
+    """
     line = next((x for x in page.splitlines() if x.startswith("vllm:cache_config_info{")), "")
     labels = dict(_LABEL.findall(line))
     blocks, size = _count(labels.get("num_gpu_blocks")), _count(labels.get("block_size"))
+    tokens = _count(labels.get("kv_cache_size_tokens"))
+    if tokens is not None:
+        return EngineLimits(kv_tokens=tokens)
     if blocks is None or size is None:
         return None
     return EngineLimits(kv_tokens=blocks * size)
@@ -74,6 +95,30 @@ def read_sglang_info(page: str) -> EngineLimits | None:
         max_running=_count(info.get("max_running_requests")),
         max_batch_tokens=_count(info.get("chunked_prefill_size")),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SglangOptions:
+    """How an SGLang server was started, as far as hints go."""
+
+    priority: PriorityOrder | None = None
+    has_kv_events: bool = False
+
+
+def read_sglang_options(page: str) -> SglangOptions:
+    """`/get_server_info` of SGLang has all of its options; without the right one it takes no priority."""
+    info = _object(page)
+    order: PriorityOrder | None = None
+    if info.get("enable_priority_scheduling") is True:
+        is_low_first = info.get("schedule_low_priority_values_first") is True
+        order = "lower_first" if is_low_first else "higher_first"
+    return SglangOptions(order, bool(info.get("kv_events_config")))
+
+
+def metric_names(page: str, prefix: str) -> tuple[str, ...]:
+    """Which of the figures that tell of load and cache are on a `/metrics` page, without prefix."""
+    there = {line.partition("{")[0].partition(" ")[0] for line in page.splitlines()}
+    return tuple(name for name in _FIGURES if prefix and prefix + name in there)
 
 
 def read_llamacpp_props(page: str) -> EngineLimits | None:

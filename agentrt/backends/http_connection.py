@@ -87,9 +87,17 @@ class HttpConnection:
 
     @asynccontextmanager
     async def exchange(
-        self, method: str, url: str, body: Json = None, *, timeout_s: float | None = None
+        self,
+        method: str,
+        url: str,
+        body: Json = None,
+        *,
+        timeout_s: float | None = None,
+        is_any_status: bool = False,
     ) -> AsyncGenerator[Exchange]:
         """Send a request; the block reads the response, which is a success.
+
+        With `is_any_status` refusals are responses like any other.
 
         Leaving the block early, by an error or by cancellation, closes the connection.
 
@@ -108,7 +116,7 @@ class HttpConnection:
                 response = await self._send(method, url, content)
                 try:
                     response.stream = _WatchedStream(response.stream, patience.heard)
-                    if response.status_code // 100 != _SUCCESS:
+                    if response.status_code // 100 != _SUCCESS and not is_any_status:
                         raise await self._refusal(response)
                     yield Exchange(response, patience)
                 finally:

@@ -7,6 +7,7 @@ import asyncio
 import httpx2
 
 from agentrt.backends.base import OnChunk
+from agentrt.backends.engine_features import features_of
 from agentrt.backends.engine_pages import EngineLimits, asked_of
 from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
 from agentrt.backends.http_errors import message_in
@@ -21,6 +22,7 @@ from agentrt.errors import (
     RateLimited,
     RequestRejected,
 )
+from agentrt.ir.engine_fields import EngineFields
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
 
 __all__ = ["HttpSettings", "OpenAIBackend"]
@@ -65,6 +67,7 @@ class OpenAIBackend:
         self._listing = asyncio.Lock()
         self._models: ModelList | None = None
         self._engine: EngineLimits | None = None
+        self._takes: EngineFields | None = None
         self._schemas = SchemaAcceptance()
 
     def __repr__(self) -> str:
@@ -75,7 +78,10 @@ class OpenAIBackend:
         return self.connection.url
 
     async def capabilities(self) -> Capabilities:
-        """From what it lists and says of its engine, and what its kind does; `probe` asks more."""
+        """From what it lists and says of its engine, and what its kind does; `probe` asks more.
+
+        Nothing that is asked reaches the engine.
+        """
         models = await self._listed()
         kind = self.kind
         limits = await self._limits()
@@ -95,6 +101,7 @@ class OpenAIBackend:
             shares_prefixes=kind.shares_prefixes,
             server=kind.name,
             notes=notes,
+            takes=await self._fields(models),
         )
 
     async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
@@ -198,6 +205,14 @@ class OpenAIBackend:
             if self._engine is None:
                 self._engine = await asked_of(self.connection, self.kind)
             return self._engine
+
+    async def _fields(self, models: ModelList) -> EngineFields:
+        """What it takes beside OpenAI's fields, asked once."""
+        model = self._model or next(iter(models.names), "")
+        async with self._listing:
+            if self._takes is None:
+                self._takes = await features_of(self.connection, self.kind, model=model)
+            return self._takes
 
     async def _list_models(self) -> ModelList:
         try:

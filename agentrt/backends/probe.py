@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from agentrt.backends.base import Backend
+from agentrt.backends.engine_features import asked_fields, asked_for_holds
 from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
+from agentrt.backends.probe_fields import HOLDS_HINT, field_checks
 from agentrt.backends.registry import connect
 from agentrt.backends.server_kind import GENERIC, KINDS, ServerKind
 from agentrt.errors import BackendError, ModelUnavailable
@@ -74,7 +76,7 @@ async def probe(
 ) -> Report:
     """Ask the backend at `url` (see `agentrt.backends.registry`) what it is and can do.
 
-    Thorough checks make six tiny completions; the others cost the engine nothing. What goes wrong
+    Thorough checks make six or seven tiny completions; the others cost the engine nothing. What goes wrong
     is told in the report.
 
     Raises:
@@ -107,6 +109,7 @@ class _Probe:
             return
         if isinstance(self._backend, OpenAIBackend):
             await self._ask_server(self._backend)
+            await self._ask_fields(self._backend, is_thorough=is_thorough)
         self._note_cache()
         self._note_model()
         if is_thorough and await self._completes():
@@ -114,6 +117,7 @@ class _Probe:
             await self._reports_cached_tokens()
             await self._constrains()
             await self._calls_tools()
+            await self._keeps_holds()
 
     @asynccontextmanager
     async def _check(self, name: str) -> AsyncGenerator[list[str]]:
@@ -127,12 +131,10 @@ class _Probe:
             self.checks.append(Check(name, is_ok=True, detail=", ".join(details)))
 
     def _learn(self, **found: object) -> None:
-        assert self.capabilities is not None  # noqa: S101  only asked of who is reachable
-        self.capabilities = replace(self.capabilities, **found)  # type: ignore[arg-type]  # fields of it
+        self.capabilities = replace(self._found, **found)  # type: ignore[arg-type]  # fields of it
 
     def _note_model(self) -> None:
-        capabilities = self.capabilities
-        assert capabilities is not None  # noqa: S101  only asked of who is reachable
+        capabilities = self._found
         names = capabilities.models
         is_clear = len(names) == 1
         detail = ", ".join(names[:20]) or "the server names none: say which with the model option"
@@ -143,8 +145,7 @@ class _Probe:
         self.checks.append(Check("model", is_clear, detail))
 
     def _note_cache(self) -> None:
-        capabilities = self.capabilities
-        assert capabilities is not None  # noqa: S101  only asked of who is reachable
+        capabilities = self._found
         if capabilities.kv_tokens is None:
             detail = "it does not say how much it has room for: Scheduling(kv_tokens=...) may"
         else:
@@ -172,6 +173,33 @@ class _Probe:
                 raise _NotFine(f"no {kind.metrics_prefix} metrics at /metrics")
             found.append("/metrics")
             self._learn(metrics=True)
+
+    async def _ask_fields(self, backend: OpenAIBackend, *, is_thorough: bool) -> None:
+        """What it takes of hints; one of no known kind is asked only where much is asked."""
+        takes = self._found.takes
+        if not backend.kind.tells_fields:
+            if backend.kind is not GENERIC or not is_thorough:
+                return
+            model = next(iter(self._found.models), "")
+            takes = replace(takes, body=await asked_fields(backend.connection, model=model))
+            self._learn(takes=takes)
+        self.checks += [Check(*told) for told in field_checks(takes)]
+
+    async def _keeps_holds(self) -> None:
+        backend, takes = self._backend, self._found.takes
+        if not isinstance(backend, OpenAIBackend) or "vllm_xargs" not in takes.body:
+            return
+        async with self._check("holds") as found:
+            model = next(iter(self._found.models), "")
+            if not await asked_for_holds(backend.connection, model=model):
+                raise _NotFine(f"not kept; {HOLDS_HINT}")
+            found.append("kept")
+            self._learn(takes=replace(takes, keeps_holds=True))
+
+    @property
+    def _found(self) -> Capabilities:
+        assert self.capabilities is not None  # noqa: S101  only asked of who is reachable
+        return self.capabilities
 
     async def _completes(self) -> bool:
         async with self._check("completion") as found:

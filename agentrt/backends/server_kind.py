@@ -21,6 +21,9 @@ class ServerKind:
         metrics_prefix: How the names of its metrics begin.
         info_path: A path that only this kind serves.
         limit_field: What the server calls the most tokens to write.
+        dialects: Whose hints it understands, as in `EngineFields`.
+        known_fields: Fields of a request's body beside the common ones that it knows for sure.
+        tells_fields: Whether it tells which fields it knows (`agentrt.backends.engine_features`).
         cached_tokens_hint: How its operator makes it report cached tokens.
         metrics_hint: How its operator makes it serve metrics.
     """
@@ -33,6 +36,9 @@ class ServerKind:
     metrics_prefix: str = ""
     info_path: str = ""
     limit_field: str = "max_tokens"
+    dialects: tuple[str, ...] = ()
+    known_fields: tuple[str, ...] = ()
+    tells_fields: bool = False
     cached_tokens_hint: str = ""
     metrics_hint: str = ""
 
@@ -44,6 +50,8 @@ OPENAI = ServerKind(
     reports_cached_tokens=True,
     # Its newer models refuse max_tokens; all of them take this.
     limit_field="max_completion_tokens",
+    dialects=("openai",),
+    known_fields=("prompt_cache_key",),
 )
 VLLM = ServerKind(
     name="vllm",
@@ -52,6 +60,8 @@ VLLM = ServerKind(
     has_metrics=True,
     metrics_prefix="vllm:",
     info_path="/version",
+    dialects=("vllm", "vllm-holds"),
+    tells_fields=True,
     cached_tokens_hint="start vLLM with --enable-prompt-tokens-details",
 )
 SGLANG = ServerKind(
@@ -60,6 +70,8 @@ SGLANG = ServerKind(
     shares_prefixes=True,
     metrics_prefix="sglang:",
     info_path="/get_server_info",
+    dialects=("sglang",),
+    tells_fields=True,
     cached_tokens_hint="start SGLang with --enable-cache-report",
     metrics_hint="start SGLang with --enable-metrics",
 )

@@ -18,6 +18,7 @@ from agentrt.backends.registry import connect
 from agentrt.backends.scripted import ScriptedBackend
 from agentrt.backends.server_kind import SGLANG
 from agentrt.errors import InputError, InvalidAnswer, RequestRejected
+from agentrt.ir.engine_fields import EngineFields
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Capabilities, Chunk, Message, Request
 from tests.integration.misbehaving_server import (
@@ -38,6 +39,12 @@ def listing(*names: str, **fields: object) -> Behaviour:
     return answer(200, {"data": [{"id": name} | fields for name in names]})
 
 
+VLLM_REFUSAL = """3 validation errors:
+  {'type': 'list_type', 'loc': 'body.messages', 'msg': 'Input should be a valid list', 'input': 'x'}
+  {'type': 'int_parsing', 'loc': 'body.priority', 'msg': 'Input should be an integer', 'input': 'x'}
+  {'type': 'dict_type', 'loc': 'body.vllm_xargs', 'msg': 'Input should be a dictionary'}"""
+
+
 async def vllm(call: Call) -> None:
     """A vLLM server with prompt token details, without tools."""
     if call.path in {"/health", "/version"}:
@@ -45,7 +52,13 @@ async def vllm(call: Call) -> None:
     if call.path == "/metrics":
         config = b'vllm:cache_config_info{block_size="16",num_gpu_blocks="500"} 1.0\n'
         return await call.respond(200, b"vllm:num_requests_running 0\n" + config)
+    if call.path == "/tokenize":
+        return await call.respond(405, {"detail": "Method Not Allowed"})
+    if call.method == "GET":
+        return await call.respond(404, {"detail": "Not Found"})
     body = call.json
+    if body["max_tokens"] == "agentrt":
+        return await call.respond(400, {"error": {"message": VLLM_REFUSAL, "code": 400}})
     if "tools" in body:
         said = '"auto" tool choice requires --enable-auto-tool-choice'
         return await call.respond(400, {"error": {"message": said, "code": 400}})
@@ -85,6 +98,13 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         kv_tokens=8000,
         shares_prefixes=True,
         server="vllm",
+        takes=EngineFields(
+            dialects=("vllm", "vllm-holds"),
+            body=("priority", "vllm_xargs"),
+            priority="lower_first",
+            has_tokenizer=True,
+            metrics=("cache_config_info", "num_requests_running"),
+        ),
     )
     found = {check.name: check for check in report.checks}
     assert [check.name for check in report.checks] == [
@@ -92,6 +112,11 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         "server",
         "health",
         "metrics",
+        "fields",
+        "priority",
+        "figures",
+        "tokenizer",
+        "kv_events",
         "kv_cache",
         "model",
         "completion",
@@ -99,7 +124,12 @@ async def test_a_vllm_server_is_told_apart_and_asked_for_everything() -> None:
         "cached_tokens",
         "json_schema",
         "tools",
+        "holds",
     ]
+    assert found["fields"] == Check("fields", is_ok=True, detail="priority, vllm_xargs")
+    assert found["priority"] == Check("priority", is_ok=True, detail="lower first")
+    assert not found["holds"].is_ok
+    assert "--scheduler-cls" in found["holds"].detail
     assert found["kv_cache"] == Check("kv_cache", is_ok=True, detail="8,000 tokens")
     assert found["model"] == Check("model", is_ok=True, detail="qwen (context of 4096 tokens)")
     assert found["cached_tokens"].detail == "96 of 100 prompt tokens"
@@ -118,6 +148,11 @@ async def test_a_bare_server_is_usable_and_the_report_says_what_it_lacks() -> No
     assert {check.name for check in report.checks if not check.is_ok} == {
         "health",
         "metrics",
+        "fields",
+        "priority",
+        "figures",
+        "tokenizer",
+        "kv_events",
         "kv_cache",
         "cached_tokens",
         "json_schema",
@@ -129,12 +164,19 @@ async def test_a_quick_probe_makes_no_completion() -> None:
     async with MisbehavingServer(vllm, models=listing("a", "b", owned_by="sglang")) as server:
         report = await probe(server.url, settings=PATIENT, is_thorough=False)
 
-        assert all(call.method == "GET" for call in server.calls)
+        # The one question that is no GET is one that no server can run.
+        asked = [call.json for call in server.calls if call.method == "POST"]
+        assert [body["max_tokens"] for body in asked] == ["agentrt"]
     assert [(check.name, check.is_ok) for check in report.checks] == [
         ("reachable", True),
         ("server", True),
         ("health", True),
         ("metrics", False),
+        ("fields", True),
+        ("priority", False),
+        ("figures", False),
+        ("tokenizer", True),
+        ("kv_events", False),
         ("kv_cache", False),
         ("model", False),
     ]

@@ -36,6 +36,13 @@ def test_vllm_says_its_blocks() -> None:
     assert read_vllm_metrics(METRICS) == EngineLimits(kv_tokens=10_240)
 
 
+def test_newer_versions_of_vllm_say_their_tokens_too() -> None:
+    said = METRICS.replace('x="', 'kv_cache_size_tokens="9000",x="')
+    assert read_vllm_metrics(said) == EngineLimits(kv_tokens=9000)
+    unsaid = METRICS.replace('x="', 'kv_cache_size_tokens="None",x="')
+    assert read_vllm_metrics(unsaid) == EngineLimits(kv_tokens=10_240)
+
+
 def test_sglang_says_its_tokens_and_how_many_run() -> None:
     info = {"max_total_num_tokens": 9000, "max_running_requests": 7, "chunked_prefill_size": 512}
     assert read_sglang_info(json.dumps(info)) == EngineLimits(
@@ -176,7 +183,10 @@ async def test_capabilities_have_what_a_server_of_a_known_kind_says_of_its_engin
         backend = OpenAIBackend(server.url)
         found = [await backend.capabilities() for _ in range(2)]
         await backend.aclose()
-        assert len(server.calls) == (0 if owner == "somebody" else 1)
+        questions = [call for call in server.calls if call.method == "POST"]
+        assert len(questions) == (1 if owner in {"vllm", "sglang"} else 0)
+        if owner in {"somebody", "llamacpp"}:
+            assert len(server.calls) == (0 if owner == "somebody" else 1)
     for each in found:
         assert (each.kv_tokens, each.max_concurrency, each.context_tokens) == said
 
@@ -190,7 +200,8 @@ async def nonsense(call: Call) -> None:
 async def test_a_server_whose_page_is_nonsense_or_never_comes_is_used_all_the_same(
     kind: ServerKind, is_hanging: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agentrt.backends.engine_pages._QUICK_S", 0.1 if is_hanging else 5.0)
+    for module in ("engine_pages", "engine_features"):
+        monkeypatch.setattr(f"agentrt.backends.{module}._QUICK_S", 0.1 if is_hanging else 5.0)
 
     async def behave(call: Call) -> None:
         if call.method == "POST":
