@@ -37,7 +37,7 @@ _IMPOSSIBLE: dict[str, Json] = {
     "session_params": "agentrt",
     "vllm_xargs": "agentrt",
 }
-# A server may complain of one field alone, so that the others have to be asked for again.
+# A server may complain of one field alone and stop there: the others have to be asked for again.
 _MOST_QUESTIONS = 4
 _REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 _UNKNOWN = re.compile(
@@ -74,7 +74,7 @@ async def asked_fields(connection: HttpConnection, *, model: str) -> tuple[str, 
         left = _IMPOSSIBLE.keys() - known
         told = await _asked(connection, model, left)
         known |= told
-        if not told or told == left:
+        if len(told) != 1:
             break
     return tuple(sorted(known))
 
