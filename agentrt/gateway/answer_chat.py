@@ -8,7 +8,7 @@ from typing import Any
 
 from agentrt.backends.http_errors import error_in_stream
 from agentrt.backends.json_shape import is_array, is_object
-from agentrt.backends.wire import DONE, clean, is_first, parse_completion
+from agentrt.backends.wire import DONE, clean, is_first, parse_completion, parse_usage
 from agentrt.backends.wire_stream import StreamedCompletion
 from agentrt.errors import BackendError, InvalidAnswer
 from agentrt.gateway.content import plain_string, reasoning_text
@@ -38,6 +38,7 @@ class ChatStream:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._model = ""
+        self._counted: dict[str, Any] = {}
 
     @property
     def is_whole(self) -> bool:
@@ -56,7 +57,11 @@ class ChatStream:
             return
         if not is_object(body):
             self.is_understood = False
-        elif not self._takes_plain(body):
+            return
+        if body.get("usage") or body.get("timings"):
+            # The last chunk's counts are the whole answer's; some servers send them with each.
+            self._counted = body
+        if not self._takes_plain(body):
             self._feed_rest(body, data)
 
     def compact(self) -> None:
@@ -73,6 +78,7 @@ class ChatStream:
         return replace(
             completion,
             text=clean("".join(self._text)),
+            usage=parse_usage(self._counted),
             finish_reason="" if self._is_cut else completion.finish_reason,
             model=completion.model or self._model,
         )
@@ -80,7 +86,7 @@ class ChatStream:
     def _takes_plain(self, body: dict[str, Any]) -> bool:
         """Take a chunk that has nothing but text or reasoning of the first choice, as most do."""
         choices = body.get("choices")
-        if not is_array(choices) or len(choices) != 1 or body.get("usage") or body.get("timings"):
+        if not is_array(choices) or len(choices) != 1 or "error" in body:
             return False
         choice = choices[0]
         if not is_object(choice) or choice.get("finish_reason") or not is_first(choice):
@@ -93,13 +99,13 @@ class ChatStream:
             return False
         if not self._model:
             self._model = plain_string(body.get("model"))
-            self.has_chunks = True
+        self.has_chunks = True
+        if len(delta) > 1 or not content:
+            self._think(delta)
         if content:
             self._text.append(content)
             self.has_begun = True
-        else:
-            self._think(delta)
-        return "error" not in body
+        return True
 
     def _feed_rest(self, body: dict[str, Any], data: str) -> None:
         """Anything else; what calls of tools are made of is the backend's to know."""

@@ -10,7 +10,7 @@ from agentrt.backends.json_shape import is_array, is_object
 from agentrt.gateway.content import json_text, plain_string
 from agentrt.ir.tool import ToolSpec
 
-_LONGEST_REMEMBERED = 200_000
+_LONGEST_REMEMBERED = 100_000
 
 
 def read_tools(tools: Any) -> tuple[ToolSpec, ...]:
@@ -24,7 +24,7 @@ def read_tools(tools: Any) -> tuple[ToolSpec, ...]:
     return _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _tools(json.loads(text))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _remembered(text: str) -> tuple[ToolSpec, ...]:
     return _tools(json.loads(text))
 

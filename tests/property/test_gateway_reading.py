@@ -8,12 +8,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrt.backends.wire import message_json
+from agentrt.backends.wire_serving import Stamp, completion_json, last_chunks, sse, text_chunk
 from agentrt.errors import RequestRejected
 from agentrt.gateway.answers import AnswerReader
 from agentrt.gateway.asked import Asked, Endpoint
 from agentrt.gateway.claims import FIELDS, HEADERS, read_claim
 from agentrt.gateway.reading import read_request
-from agentrt.ir.request import Completion, Request
+from agentrt.ir.request import Completion, Message, Request, ToolCall, Usage
 
 ENDPOINTS: list[Endpoint] = ["chat/completions", "completions", "responses", "embeddings"]
 NAMES = [
@@ -177,3 +179,47 @@ def test_withholding_usage_takes_whole_events_out_and_the_same_however_it_is_cut
     assert in_one[1:] == answer_to(asked_for(endpoint, has_usage=True), [answer])[1:]
     if b"usage" not in answer:
         assert in_one[0] == answer
+
+
+TEXTS = st.text(max_size=20)
+CALLS = st.builds(ToolCall, TEXTS.filter(bool), TEXTS, TEXTS)
+COMPLETIONS = st.builds(
+    Completion,
+    text=TEXTS,
+    tool_calls=st.lists(CALLS, max_size=3, unique_by=lambda call: call.id).map(tuple),
+    finish_reason=st.sampled_from(["stop", "length", "tool_calls"]),
+    usage=st.builds(
+        lambda cached, more, out: Usage(cached + more, cached, out), *[st.integers(0, 10**6)] * 3
+    ),
+    model=TEXTS,
+)
+STAMP = Stamp("id", 0)
+
+
+@given(
+    completion=COMPLETIONS,
+    line_end=st.sampled_from([b"\n", b"\r\n", b"\r"]),
+    has_usage=st.booleans(),
+    data=st.data(),
+)
+def test_an_answer_is_the_message_that_it_is_in_the_next_request(
+    completion: Completion, line_end: bytes, has_usage: bool, data: st.DataObject
+) -> None:
+    asked = asked_for("chat/completions", has_usage=has_usage)
+    events = [text_chunk("", STAMP, is_first=True)]
+    events += [text_chunk(letter, STAMP, model=completion.model) for letter in completion.text]
+    events += last_chunks(completion, STAMP, has_usage_chunk=True)
+    stream = b": hello\n\n" + b"".join(map(sse, [*events, "[DONE]"]))
+    stream = stream.replace(b"\n", line_end)
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=20).map(sorted))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+    passed, streamed, is_whole, is_understood, _ = answer_to(asked, pieces)
+    _, whole, *_ = answer_to(asked, [json.dumps(completion_json(completion, STAMP)).encode()])
+
+    assert (is_whole, is_understood) == (True, True)
+    assert streamed == whole == completion
+    assert (passed == stream) == has_usage
+    message = Message("assistant", completion.text, completion.tool_calls)
+    raw = json.dumps({"model": "m", "messages": [message_json(message)]}).encode()
+    assert read_request("chat/completions", {}, raw).request.messages == (message,)

@@ -203,6 +203,27 @@ def test_reasoning_is_read_and_is_text_only_for_a_client_that_sends_it_back() ->
     assert reader.completion().text == "<think>\n2+2\n</think>\n\n4"
 
 
+def test_reasoning_and_text_may_come_together() -> None:
+    both = chunk({"reasoning_content": "so", "content": "4"})
+    reader, _ = read(CHAT, sse(both, chunk({"reasoning_content": "!", "content": "2"}, "stop")))
+    assert (reader.reasoning, reader.completion().text) == ("so!", "42")
+
+
+def test_of_counts_in_every_chunk_the_last_hold() -> None:
+    def counted(text: str, completion: int) -> dict[str, Any]:
+        usage = {"prompt_tokens": 9, "completion_tokens": completion}
+        return chunk({"content": text}, usage=usage)
+
+    stream = sse(
+        counted("Hel", 1), counted("lo", 2), chunk({}, "stop"), usage_chunk(9, 3), "[DONE]"
+    )
+    reader, passed = read(CHAT, stream)
+    assert passed == stream
+    assert reader.completion() == Completion(text="Hello", usage=Usage(9, 0, 3), model="m")
+    reader, _ = read(CHAT, sse(counted("Hel", 1), counted("lo", 2)))
+    assert reader.completion().usage == Usage(9, 0, 2)
+
+
 def test_calls_of_tools_are_put_together() -> None:
     def call(index: int, **fields: Any) -> dict[str, Any]:
         return chunk({"tool_calls": [{"index": index, **fields}]})
