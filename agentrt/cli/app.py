@@ -16,6 +16,7 @@ from agentrt.cli.failure import UsageError
 from agentrt.cli.keys_command import keys_app
 from agentrt.cli.output import discard, only_answers_on_stdout
 from agentrt.cli.runs_command import runs_app
+from agentrt.cli.serve_command import serve
 from agentrt.cli.simulate_command import simulate
 
 # Not exported by name in every release that we accept, but always BadParameter's bases.
@@ -214,6 +215,9 @@ app.command(
         "agentrt simulate made:swe --compare fcfs,best-cap,occupancy --oversubscription 2"
     )
 )(simulate)
+
+
+app.command(epilog=_example("agentrt serve --replica vllm+http://gpu0:8000 --port 8300"))(serve)
 
 
 app.command(epilog=_example("agentrt calibrate vllm+http://gpu0:8000 -o gpu0.json"))(calibrate)

@@ -17,13 +17,10 @@ from agentrt.gateway.turns import Caller
 from agentrt.ir.request import Usage
 
 _UNAUTHORIZED = 401
+_TOO_LONG = 413
 _TOO_MANY = 429
 _SOON_S = 1.0
 """When to come again where nobody knows: somebody's answer has to end first."""
-
-
-class BudgetUsedUp(RateLimited):
-    """429 like a rate, but waiting a little does not help: OpenAI's `insufficient_quota`."""
 
 
 class Tenants:
@@ -76,8 +73,8 @@ class Tenants:
             prompt_tokens: About how long the prompt is, until the answer tells.
 
         Raises:
-            RateLimited: not now; `retry_after_s` says when.
-            BudgetUsedUp: not before the budget begins anew.
+            RateLimited: not now, `retry_after_s` says when; not retryable where a budget is used up.
+            RequestRejected: never: the prompt is longer than the tokens of a minute.
         """
         tenant = self._by_name.get(caller.tenant)
         if tenant is None:
@@ -144,7 +141,7 @@ class _Tenant:
             return
         if used < budget:  # what is under way may use up the rest, or not
             raise self._refused("the rest of the budget is in use", _SOON_S)
-        raise BudgetUsedUp(
+        raise RateLimited(  # not retryable: OpenAI's `insufficient_quota`
             f"You exceeded your current quota: {budget} tokens a {period} are used up",
             retry_after_s=until_anew_s(period, wall_time),
             retryable=False,
@@ -161,11 +158,10 @@ class _Tenant:
             if window is None or wait_s == 0:
                 continue
             if math.isinf(wait_s):
-                raise RateLimited(
+                raise RequestRejected(
                     f"a prompt of about {amount} tokens never fits the limit of {window.limit} "
                     "tokens per minute",
-                    retryable=False,
-                    status=_TOO_MANY,
+                    status=_TOO_LONG,
                 )
             raise self._refused(f"the limit of {window.limit} {what} per minute is reached", wait_s)
 

@@ -1,0 +1,225 @@
+"""`gateway`: from settings to an application that can be served. The one place where parts meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agentrt.backends.passthrough import Passthrough
+from agentrt.clock import Clock, SystemClock
+from agentrt.estimates.book import Estimates
+from agentrt.gateway.app import GatewayApp, create_app
+from agentrt.gateway.engines import Engines
+from agentrt.gateway.live_program import Quiet
+from agentrt.gateway.memory import Memory, Part, estimates_part
+from agentrt.gateway.metrics import Metrics
+from agentrt.gateway.post import GatewayLimits
+from agentrt.gateway.programs import Programs
+from agentrt.gateway.programs_view import programs_view
+from agentrt.gateway.recognition import Recognised, Recogniser
+from agentrt.gateway.replicas import Replicas
+from agentrt.gateway.request_log import PromptLog, RequestLog
+from agentrt.gateway.salts import Salts, new_secret
+from agentrt.gateway.services import Answered, Services
+from agentrt.gateway.settings import GatewaySettings
+from agentrt.gateway.tenants import Tenants
+from agentrt.gateway.turns import Caller
+from agentrt.runtime.scheduling import Scheduling
+from agentrt.scheduler.policies import named
+from agentrt.store.documents import Documents, MemoryDocuments
+from agentrt.store.open import open_documents
+
+NO_STORE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """A gateway that is ready to be served."""
+
+    app: GatewayApp
+    replicas: Replicas
+    programs: Programs[Recognised]
+    tenants: Tenants
+
+
+@asynccontextmanager
+async def gateway(
+    settings: GatewaySettings,
+    environ: Mapping[str, str],
+    *,
+    data_dir: Path | None = None,
+    is_verbose: bool = False,
+    clock: Clock | None = None,
+) -> AsyncGenerator[Gateway]:
+    """Everything that `settings` ask for, inside the block: replicas are looked for at once.
+
+    Args:
+        settings: Of the operator.
+        environ: Where the engines' keys are.
+        data_dir: The directory of the user's own store; None: the system's place for such data.
+        is_verbose: Log every request.
+        clock: What time it is.
+
+    Raises:
+        InputError: `GatewaySettings.check` has it, or an engine's key is not where it should be.
+        StoreError: the store cannot be opened.
+    """
+    settings.check()
+    clock = clock or SystemClock()
+    parts = _parts(settings, environ, clock)
+    services = parts.services(settings, RequestLog(is_verbose=is_verbose))
+    limits = GatewayLimits(
+        max_requests=settings.max_requests, max_body_bytes=settings.max_body_bytes
+    )
+    documents = await asyncio.to_thread(_documents, settings.store, data_dir)
+    async with (
+        aclosing(documents),
+        _remembering(parts, documents),
+        aclosing(parts.engines),
+        parts.replicas,
+    ):
+        try:
+            yield Gateway(
+                app=create_app(services, limits),
+                replicas=parts.replicas,
+                programs=parts.programs,
+                tenants=parts.tenants,
+            )
+        finally:
+            parts.programs.close()
+
+
+def _parts(settings: GatewaySettings, environ: Mapping[str, str], clock: Clock) -> _Parts:
+    estimates = Estimates()
+    engines = Engines(settings.replicas, environ)
+    scheduling = _scheduling(settings, estimates)
+    replicas = Replicas(engines.sources, clock=clock, scheduling=scheduling)
+    sharing = frozenset(tenant.name for tenant in settings.tenants if tenant.may_share_cache)
+    salts = Salts(new_secret(), sharing=sharing)
+    recogniser = Recogniser()
+    metrics = Metrics()
+    programs = Programs(
+        replicas,
+        recogniser,
+        clock=clock,
+        quiet=Quiet(idle_s=settings.idle_s, expire_s=settings.expire_s),
+        salt=salts.salt,
+        observer=metrics,
+    )
+    metrics.watch(lambda: programs.live, replicas, clock.now)
+    return _Parts(
+        replicas=replicas,
+        programs=programs,
+        tenants=Tenants(settings.tenants, clock=clock),
+        engines=engines,
+        estimates=estimates,
+        recogniser=recogniser,
+        salts=salts,
+        metrics=metrics,
+        clock=clock,
+    )
+
+
+def _documents(store: str | None, data_dir: Path | None) -> Documents:
+    return MemoryDocuments() if store == NO_STORE else open_documents(store, data_dir=data_dir)
+
+
+@asynccontextmanager
+async def _remembering(parts: _Parts, documents: Documents) -> AsyncGenerator[None]:
+    """What was learned is there inside the block, and kept from time to time, and at its end."""
+    memory = Memory(documents, parts.learned, clock=parts.clock)
+    await memory.restore()
+    await memory.save()  # a secret that is new now is the same after whatever happens
+    tasks = [
+        asyncio.create_task(memory.keep_saving()),
+        asyncio.create_task(parts.metrics.watch_loop()),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await memory.save()
+
+
+def _scheduling(settings: GatewaySettings, estimates: Estimates) -> Scheduling:
+    return Scheduling(
+        estimates=estimates,
+        policy=partial(named, settings.policy),
+        kv_tokens=settings.kv_tokens,
+        tenant_weights={tenant.name: tenant.weight for tenant in settings.tenants},
+        max_waiting=settings.max_waiting,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What a gateway's services are made of."""
+
+    replicas: Replicas
+    programs: Programs[Recognised]
+    tenants: Tenants
+    engines: Engines
+    estimates: Estimates
+    recogniser: Recogniser
+    salts: Salts
+    metrics: Metrics
+    clock: Clock
+
+    @property
+    def learned(self) -> dict[str, Part]:
+        """What is kept over a restart."""
+        clock, recogniser, budgets = self.clock, self.recogniser, self.tenants.budgets
+        return {
+            "estimates": estimates_part(self.estimates),
+            "budgets": Part(budgets.used, budgets.restore),
+            "salt secret": Part(lambda: self.salts.secret, self.salts.restore),
+            "conversations": Part(
+                lambda: recogniser.snapshot(clock.now()),
+                lambda state: recogniser.restore(state, clock.now()),
+            ),
+        }
+
+    def services(self, settings: GatewaySettings, log: RequestLog) -> Services:
+        programs, engines = self.programs, self.engines
+
+        def observe(answered: Answered) -> None:
+            self.metrics.observe(answered)
+            log.observe(answered)
+
+        return Services(
+            turns=PromptLog(programs) if settings.log_prompts else programs,
+            authenticate=self.tenants.authenticate,
+            admitted=self.tenants.admitted,
+            passthrough=lambda replica: engines.passthrough(replica.replica_id),
+            hinting=engines.hints,
+            passthroughs=self._up,
+            is_ready=self._is_ready,
+            metrics=self.metrics.page,
+            programs=self._programs_of,
+            end_program=lambda caller, program: programs.end(program, tenant=caller.tenant),
+            observe=observe,
+        )
+
+    def _programs_of(self, caller: Caller) -> dict[str, Any]:
+        return programs_view(
+            self.programs.live,
+            self.programs.ended,
+            self.replicas,
+            now=self.clock.now(),
+            tenant=caller.tenant,
+        )
+
+    def _up(self) -> list[Passthrough]:
+        states = self.replicas.states
+        return [self.engines.passthrough(state.replica_id) for state in states if state.is_up]
+
+    def _is_ready(self) -> bool:
+        pools = self.replicas.models.pools.values()
+        return bool(pools) and all(pool.is_up for pool in pools)
