@@ -29,7 +29,9 @@ from agentrt.scheduler.events import ReplicaId
 
 _log = logging.getLogger("agentrt.gateway")
 
-_QUESTIONS = 4
+_QUESTIONS = 8
+"""That are asked of a replica before calls go there, each of which may take its time."""
+
 _FAILURES = (BackendUnavailable, BackendTimeout, InvalidAnswer)
 
 
