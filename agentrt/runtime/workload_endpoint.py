@@ -31,7 +31,8 @@ class EndpointOptions:
         model: The model to ask for; None: the one that is served.
         has_session_header: Each program names itself in `X-Session-ID`. Without it the server has
             nothing but the prompts to tell programs by.
-        program_field: A field of the body in which each program names itself; empty: none.
+        program_field: A field of the body in which each program names itself (`a.b` is in an object
+            `a`); empty: none.
         release_path: Where a program's end is told (a POST of `program_field`), from the root of the
             server; empty: nowhere.
         fields: Further fields of every body.
@@ -150,8 +151,7 @@ class HttpEndpoint:
         return self._of_programs[program_id]
 
     def fields(self, program_id: str) -> Mapping[str, Any]:
-        name = self._options.program_field
-        return {**self._options.fields, **({name: program_id} if name else {})}
+        return {**self._options.fields, **self._naming(program_id)}
 
     async def release(self, program_id: str) -> None:
         """As `Endpoint`; a server that does not want to hear of it is no error."""
@@ -161,7 +161,7 @@ class HttpEndpoint:
         if self._options.release_path:
             connection = self._backend.connection
             url = connection.root_url + self._options.release_path
-            body = {self._options.program_field: program_id}
+            body = dict(self._naming(program_id))
             with suppress(BackendError):
                 async with connection.exchange("POST", url, body, timeout_s=_RELEASE_S) as exchange:
                     await connection.read(exchange)
@@ -171,6 +171,15 @@ class HttpEndpoint:
         for backend in [self._backend, *self._of_programs.values()]:
             await backend.aclose()
         self._of_programs.clear()
+
+    def _naming(self, program_id: str) -> Mapping[str, Any]:
+        if not self._options.program_field:
+            return {}
+        *outer, inner = self._options.program_field.split(".")
+        value: dict[str, Any] = {inner: program_id}
+        for name in reversed(outer):
+            value = {name: value}
+        return value
 
     def _connected(self, headers: Mapping[str, str] | None = None) -> OpenAIBackend:
         settings = HttpSettings(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from itertools import pairwise
+from math import inf, log, nan
+from statistics import fmean
 
 import pytest
 
@@ -12,7 +15,7 @@ from agentrt.ir.prefix import Run, block_count, shared_blocks
 from agentrt.ir.workload import CallStep, ProgramTrace, ToolStep
 from agentrt.simulator import workloads
 from agentrt.simulator.workloads.presets import PRESETS
-from agentrt.simulator.workloads.quantiles import constant
+from agentrt.simulator.workloads.quantiles import constant, exponential
 
 SHAPE = workloads.WorkflowShape(
     workflow="w",
@@ -164,6 +167,30 @@ def test_presets_are_sound_and_the_same_for_the_same_seed(name: str) -> None:
 def test_parameters_nothing_can_be_made_from_are_refused(parameters: workloads.Parameters) -> None:
     with pytest.raises(InputError):
         workloads.generate(parameters, seed=0)
+
+
+def test_tiny_agents_are_of_six_turns_and_tools_that_take_a_second_on_average() -> None:
+    workload = workloads.generate(workloads.preset("tiny-agents", programs=300), seed=1)
+    calls = [step for p in workload.programs for step in p.steps if isinstance(step, CallStep)]
+    tools = [step for p in workload.programs for step in p.steps if not isinstance(step, CallStep)]
+    assert len(calls) == 6 * 300
+    assert {call.completion_tokens for call in calls} == {16}
+    new = [
+        call.prompt_tokens - before.prompt_tokens - 16
+        for program in workload.programs
+        for before, call in pairwise(s for s in program.steps if isinstance(s, CallStep))
+    ]
+    assert (min(new), max(new)) == (150, 400)
+    assert fmean(new) == pytest.approx(275, rel=0.02)
+    durations = sorted(tool.duration_s for tool in tools)
+    assert fmean(durations) == pytest.approx(1.0, rel=0.05)
+    assert durations[len(durations) // 2] == pytest.approx(log(2), rel=0.1)
+
+
+@pytest.mark.parametrize("mean", [0.0, -1.0, inf, nan])
+def test_an_exponential_distribution_has_a_positive_mean(mean: float) -> None:
+    with pytest.raises(InputError):
+        exponential(mean)
 
 
 def test_an_unknown_preset_is_refused_by_name() -> None:

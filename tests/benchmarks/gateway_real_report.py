@@ -1,0 +1,263 @@
+"""What `tests.benchmarks.gateway_real` found, as lines and as JSON, against what it is to show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from agentrt.runtime.workload_figures import Figures, median
+from tests.benchmarks.gateway_real_contenders import ALONE, CAP, GATEWAY, THUNDERAGENT
+
+NOT_SHOWN = """What this does not show: GPUs (one small model on CPU cores, which the servers share with whatever
+stands in front of them, so a proxy's own work slows them down), hundreds of programs, contexts of tens of
+thousands of tokens, programs that are not alike. Every contender is started afresh for each replay and has
+learned nothing before it. Caps are at the client and cost no proxy; the best of them is chosen after the
+fact, on this very workload. Peers run with their defaults. "computed" is what the servers themselves count,
+"by usage" what the clients were told: a call that is preempted is computed twice and is in neither."""
+
+_HEAD = (
+    "contender",
+    "mean s",
+    "(least..most)",
+    "p95 s",
+    "makespan",
+    "ttft s",
+    "hits",
+    "computed",
+    "x least",
+    "by usage",
+    "unfinished",
+    "load",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One replay of one contender.
+
+    Attributes:
+        load: How many times the caches the contexts of the programs come to.
+        words: What was replayed: rows of other words are not compared.
+        server_tokens: Prompt tokens the servers computed meanwhile, by their own count.
+        load_average: Of the machine, before.
+        error: Why there are no figures, or what ended the first program that was given up.
+    """
+
+    load: float
+    words: str
+    contender: str
+    repetition: int
+    figures: Figures | None
+    server_tokens: float = 0.0
+    load_average: float = 0.0
+    error: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return self.words, self.contender, self.repetition
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows kept by an earlier invocation; a last line that was cut short is left out."""
+    rows: list[Row] = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        figures = value.pop("figures")
+        rows.append(Row(figures=Figures(**figures) if figures else None, **value))
+    return rows
+
+
+def row_line(row: Row) -> str:
+    """For `read_rows`."""
+    return json.dumps(asdict(row))
+
+
+def told(row: Row) -> str:
+    """One row as it ends."""
+    if row.figures is None:
+        return f"{row.contender}: not measured: {row.error}"
+    found = row.figures
+    why = f": {row.error.splitlines()[0]}" if row.error else ""
+    return (
+        f"{row.contender:24} {row.repetition + 1}: mean {_s(found.mean_completion_s)} s, p95"
+        f" {_s(found.p95_s)} s, hits {_s(found.hit_ratio)}, computed {row.server_tokens:,.0f} of"
+        f" {found.least_tokens:,} at least, {found.unfinished} unfinished, load {row.load_average:.1f}{why}"
+    )
+
+
+def table(rows: Sequence[Row]) -> Iterator[str]:
+    """A table for each load: medians over the repetitions."""
+    for load in dict.fromkeys(row.load for row in rows):
+        yield ""
+        yield f"{load:g} times the KV cache"
+        cells = [_HEAD, *(_cells(name, found) for name, found in _groups(rows, load).items())]
+        widths = [max(len(line[at]) for line in cells) for at in range(len(_HEAD))]
+        for line in cells:
+            first, *others = line
+            padded = (cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))
+            yield "  ".join([first.ljust(widths[0]), *padded])
+
+
+def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What it is to show, each with what was found; `is_met` None: not measured."""
+    found: list[dict[str, Any]] = []
+    for load in dict.fromkeys(row.load for row in rows):
+        groups = _groups(rows, load)
+        ours = groups.get(GATEWAY)
+        if ours is None:
+            continue
+        found += _pressed(groups, ours) if load > 1.0 else _idle(groups, ours)
+        for target in found:
+            target.setdefault("load", load)
+    return found
+
+
+def target_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
+    words = {True: "met", False: "MISSED", None: "not measured"}
+    for target in found:
+        value = "-" if target["value"] is None else f"{target['value']:.3f}"
+        yield f"{target['load']:g}x  {target['what']}: {value} (target {target['target']}): {words[target['is_met']]}"
+
+
+def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Medians of each contender at each load."""
+    return [
+        {
+            "load": load,
+            "contender": name,
+            "replays": len(_measured(group)),
+            **{
+                figure: _middle(group, figure)
+                for figure in (
+                    "mean_completion_s",
+                    "p50_s",
+                    "p95_s",
+                    "p99_s",
+                    "makespan_s",
+                    "mean_ttft_s",
+                    "p95_ttft_s",
+                    "hit_ratio",
+                    "prompt_tokens",
+                    "computed_tokens",
+                    "least_tokens",
+                    "unfinished",
+                )
+            },
+            "server_tokens": median([row.server_tokens for row in _measured(group)]),
+        }
+        for load in dict.fromkeys(row.load for row in rows)
+        for name, group in _groups(rows, load).items()
+    ]
+
+
+def _pressed(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, Any]]:
+    best = _best_cap(groups)
+    capped = groups.get(best, [])
+    found = [
+        _ratio("mean completion time against vLLM alone", groups.get(ALONE), ours, least=3.5),
+        _ratio(f"mean completion time against the best cap ({best})", capped, ours, least=1.1),
+        _ratio(f"p95 against the best cap ({best})", capped, ours, least=1.0, figure="p95_s"),
+    ]
+    for name, rival in groups.items():
+        if name not in {ALONE, GATEWAY} and not name.startswith(CAP):
+            least = 2.0 if name == THUNDERAGENT else 1.0
+            found.append(_ratio(f"mean completion time against {name}", rival, ours, least=least))
+            found.append(_ratio(f"p95 against {name}", rival, ours, least=1.0, figure="p95_s"))
+    times = median(
+        [row.server_tokens / row.figures.least_tokens for row in _finished(ours) if row.figures]
+    )
+    met = None if times is None else times <= 1.15
+    return [*found, _target("computed prefill tokens over every token once", times, "<= 1.15", met)]
+
+
+def _idle(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, Any]]:
+    alone, served = _mean(groups.get(ALONE, [])), _mean(ours)
+    value = None if not alone or served is None else served / alone - 1.0
+    met = None if value is None else value <= 0.03
+    return [_target("mean completion time more than vLLM alone", value, "<= 0.03", met)]
+
+
+def _ratio(
+    what: str,
+    theirs: Sequence[Row] | None,
+    ours: Sequence[Row],
+    *,
+    least: float,
+    figure: str = "mean_completion_s",
+) -> dict[str, Any]:
+    other, own = _middle(_finished(theirs or []), figure), _middle(_finished(ours), figure)
+    value = None if other is None or not own else other / own
+    return _target(what, value, f">= {least:g}", None if value is None else value >= least)
+
+
+def _target(what: str, value: float | None, target: str, is_met: bool | None) -> dict[str, Any]:
+    return {"what": what, "value": value, "target": target, "is_met": is_met}
+
+
+def _best_cap(groups: dict[str, list[Row]]) -> str:
+    """By the median of mean completion times."""
+    means = {
+        name: mean
+        for name, group in groups.items()
+        if name.startswith(CAP) and (mean := _mean(group)) is not None
+    }
+    return min(means, key=lambda name: means[name], default="none")
+
+
+def _mean(group: Sequence[Row]) -> float | None:
+    return _middle(_finished(group), "mean_completion_s")
+
+
+def _middle(group: Sequence[Row], figure: str) -> float | None:
+    return median([getattr(row.figures, figure) for row in _measured(group)])
+
+
+def _finished(group: Sequence[Row]) -> list[Row]:
+    """Replays whose programs all finished: only those are compared."""
+    return [row for row in _measured(group) if row.figures and not row.figures.unfinished]
+
+
+def _measured(group: Sequence[Row]) -> list[Row]:
+    return [row for row in group if row.figures is not None]
+
+
+def _groups(rows: Sequence[Row], load: float) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.load == load:
+            groups.setdefault(row.contender, []).append(row)
+    return dict(sorted(groups.items(), key=lambda item: item[1][0].contender == GATEWAY))
+
+
+def _cells(name: str, group: Sequence[Row]) -> tuple[str, ...]:
+    known = _measured(group)
+    if not known:
+        return (name, *("-" for _ in _HEAD[1:]))
+    means = [row.figures.mean_completion_s for row in known if row.figures]
+    spread = sorted(mean for mean in means if mean is not None)
+    server = median([row.server_tokens for row in known]) or 0.0
+    least = _middle(known, "least_tokens") or 1.0
+    return (
+        name,
+        _s(median(means)),
+        f"({_s(spread[0])}..{_s(spread[-1])})" if spread else "-",
+        _s(_middle(known, "p95_s")),
+        _s(_middle(known, "makespan_s")),
+        _s(_middle(known, "mean_ttft_s")),
+        f"{_middle(known, 'hit_ratio') or 0.0:.1%}",
+        f"{server:,.0f}",
+        f"{server / least:.2f}",
+        f"{_middle(known, 'computed_tokens') or 0.0:,.0f}",
+        f"{_middle(known, 'unfinished') or 0.0:.0f}",
+        f"{max(row.load_average for row in known):.1f}",
+    )
+
+
+def _s(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
