@@ -88,8 +88,10 @@ def _parsed(body: bytes) -> JsonObject:
     """A number that Python would not read is none to us, and goes on as it was written."""
     try:
         parsed: Any = json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _rejected(f"the body is not JSON: {error.args[0][:200]}") from None
+    except UnicodeDecodeError:
+        raise _rejected("the body is not JSON: it is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise _rejected(f"the body is not JSON: {error}") from None
     except ValueError:
         parsed = json.loads(body, parse_int=_integer)
     if not is_object(parsed):

@@ -126,6 +126,7 @@ def test_usage_at_the_end_without_a_blank_line_is_withheld_and_other_text_is_not
         {"choices": None, "usage": {"prompt_tokens": 1}},
         '{"choices": [] broken "usage": 1',
         '["choices"]',
+        '[{"choices": [], "usage": {"prompt_tokens": 1}}]',
     ],
 )
 def test_nothing_else_is_withheld(event: Any) -> None:
@@ -143,6 +144,11 @@ def test_more_blank_lines_than_needed_are_passed_on_however_they_are_cut(ends: s
     assert (b"prompt_tokens" in in_one, b"Hello" in in_one) == (False, True)
     for at in range(len(stream)):
         assert read(OUR_WISH, stream[:at], stream[at:])[1] == in_one
+
+
+def test_a_comment_that_looks_like_usage_is_none() -> None:
+    stream = b': "choices": [], "usage": {"prompt_tokens": 1}\n\n' + sse("[DONE]")
+    assert read(OUR_WISH, stream)[1] == stream
 
 
 def test_comments_and_other_lines_are_passed_on() -> None:

@@ -82,6 +82,12 @@ def test_a_picture_is_as_long_as_it_costs_and_only_the_same_one_is_the_same() ->
     assert picture("A" * 5_000)[:80] != picture("A" * 4_999 + "B")[:80]
 
 
+def test_a_mark_for_caching_that_moves_on_changes_no_text() -> None:
+    part = {"type": "file", "file": {"file_id": "f"}}
+    marked = part | {"cache_control": {"type": "ephemeral"}}
+    assert message(role="user", content=[part]) == message(role="user", content=[marked])
+
+
 def test_where_the_keys_of_a_part_stand_makes_no_difference() -> None:
     one = [{"type": "file", "file": {"file_id": "f", "a": 1}}]
     other = [{"file": {"a": 1, "file_id": "f"}, "type": "file"}]
