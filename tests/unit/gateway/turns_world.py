@@ -45,8 +45,10 @@ class ByName:
 
     numbers: count[int] = field(default_factory=lambda: count(1))
     told: list[tuple[str, str]] = field(default_factory=list)
+    asked: int = 0
 
     def recognise(self, asked: Asked, *, tenant: str, now: float) -> Known:
+        self.asked += 1
         name = asked.claim.program or f"unnamed{next(self.numbers)}"
         parent = asked.claim.parent
         return Known(f"{tenant}/{name}", f"{tenant}/{parent}" if parent else "")
