@@ -12,7 +12,7 @@ from agentrt.gateway.conversation_ends import NO_REST, End, Remembered, Rest
 from agentrt.gateway.conversation_postings import Postings
 
 _MOST_MESSAGES = 2_048
-_MOST_LINES = 192
+_MOST_LINES = 96
 _MOST_ENDS = 16
 _MOST_ALIKE = 128
 

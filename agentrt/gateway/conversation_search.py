@@ -75,7 +75,8 @@ class ConversationSearch:
         ]
         failed = [end for end in repeated if end.state is EndState.FAILED]
         if not failed and sought.is_retry:
-            failed = repeated
+            # Whoever has gone on since has had its answer.
+            failed = sorted(repeated, key=_is_waiting)
         if failed:
             end = failed[-1]
             reason = "asks once more what has failed"
@@ -237,6 +238,14 @@ def _expected(program: Remembered, conversation: Conversation) -> float:
     if end.state is not EndState.AWAITED:
         return 0.0
     return 1.0 if end.place.units == conversation.answered_to else 0.5
+
+
+def _is_waiting(prompt: End) -> bool:
+    """Whether nothing has gone on from a prompt."""
+    answer = prompt.answer
+    return prompt.state is not EndState.GONE_ON and (
+        answer is None or answer.state is EndState.AWAITED
+    )
 
 
 def _is_whole(conversation: Conversation, units: int, end: End) -> bool:

@@ -19,12 +19,16 @@ ANSWERS_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One request and its answer; None: there is none, and the client asks once more."""
+    """One request and its answer; None: there is none, and the client asks once more.
+
+    Attributes:
+        is_retry: The client says that it has asked the same before.
+    """
 
     messages: tuple[Message, ...]
     completion: Completion | None
     endpoint: Endpoint = "chat/completions"
-    is_lost: bool = False  # the answer was made and never reached the client, which asks once more
+    is_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def replay(
         if recognised is None:
             request = asked(turn)
             began = time.perf_counter()
-            recognised = recogniser.recognise(request, tenant="t", now=now)
+            recognised = recogniser.recognise(request, tenant="t", now=now, is_retry=turn.is_retry)
             took = time.perf_counter() - began
             made.append((program.name, recognised, took))
             add(now + rng.expovariate(1 / ANSWERS_S), number, position, recognised)

@@ -38,15 +38,21 @@ def _with_failures(turns: Sequence[Turn], rng: random.Random) -> list[Turn]:
 
 def lost_answers(programs: list[Program], rng: random.Random) -> list[Program]:
     """5 % of the answers are made and do not reach the client, which asks once more."""
+    return _asked_again(programs, rng, says_so=False)
+
+
+def lost_answers_told(programs: list[Program], rng: random.Random) -> list[Program]:
+    """The same of clients that say so, as OpenAI's do."""
+    return _asked_again(programs, rng, says_so=True)
+
+
+def _asked_again(programs: list[Program], rng: random.Random, *, says_so: bool) -> list[Program]:
+    def both(turn: Turn) -> tuple[Turn, ...]:
+        again = replace(turn, is_retry=says_so)
+        return (turn, again) if rng.random() < RETRIED else (turn,)
+
     return [
-        replace(
-            program,
-            turns=tuple(
-                one
-                for turn in program.turns
-                for one in ((turn, turn) if rng.random() < RETRIED else (turn,))
-            ),
-        )
+        replace(program, turns=tuple(one for turn in program.turns for one in both(turn)))
         for program in programs
     ]
 
@@ -306,6 +312,7 @@ VARIANTS: dict[str, Variant] = {
     "as recorded": plain,
     "5 % fail and are retried": retries,
     "5 % answered and asked again": lost_answers,
+    "the same, and the client says so": lost_answers_told,
     "time in the system prompt": time_in_system,
     "time in the first message": time_in_task,
     "history edited": edits,
