@@ -15,6 +15,7 @@ from agentrt.clock import Clock, SystemClock
 from agentrt.estimates.book import Estimates
 from agentrt.gateway.app import GatewayApp, create_app
 from agentrt.gateway.engines import Engines
+from agentrt.gateway.health import Patience
 from agentrt.gateway.live_program import Quiet
 from agentrt.gateway.memory import Memory, Part, estimates_part
 from agentrt.gateway.metrics import Metrics
@@ -98,7 +99,12 @@ def _parts(settings: GatewaySettings, environ: Mapping[str, str], clock: Clock) 
     estimates = Estimates()
     engines = Engines(settings.replicas, environ)
     scheduling = _scheduling(settings, estimates)
-    replicas = Replicas(engines.sources, clock=clock, scheduling=scheduling)
+    replicas = Replicas(
+        engines.sources,
+        clock=clock,
+        scheduling=scheduling,
+        patience=Patience(unavailable_s=settings.unavailable_s),
+    )
     sharing = frozenset(tenant.name for tenant in settings.tenants if tenant.may_share_cache)
     salts = Salts(new_secret(), sharing=sharing)
     recogniser = Recogniser()

@@ -195,6 +195,9 @@ class GatewaySettings(_Table):
         default=1800.0,
         description="seconds after any other answer until its program counts as over",
     )
+    unavailable_s: Seconds = Field(
+        default=10.0, description="seconds that requests wait while no replica of a model is up"
+    )
     drain_s: float = Field(
         default=30.0,
         ge=0,
