@@ -7,7 +7,8 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +56,7 @@ def serve_gateway(options: ServeOptions, answers: Answers) -> int:
     if settings.store is None:
         settings = settings.model_copy(update={"store": environment_settings().store})
     settings.check()
-    _log_to_stderr()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with _log_on_stderr(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, options, answers))
     return 0
 
@@ -147,12 +147,20 @@ def _replica_line(replica: Mapping[str, Any]) -> str:
     return f"{replica['replica']}  up: {'; '.join(word for word in words if word)}"
 
 
-def _log_to_stderr() -> None:
-    """Times and messages; what libraries say only where it is a warning."""
+@contextmanager
+def _log_on_stderr() -> Generator[None]:
+    """Times and messages, inside the block; libraries are heard of where they warn, as ever."""
+    logger = logging.getLogger("agentrt")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("agentrt").setLevel(logging.INFO)
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
