@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,10 +14,11 @@ from agentrt.backends.http_connection import HttpSettings
 from agentrt.backends.made_text import TextSizes, measure_sizes
 from agentrt.backends.openai_http import OpenAIBackend
 from agentrt.backends.registry import connect
-from agentrt.errors import BackendError, InputError, RequestRejected
+from agentrt.errors import BackendError, InputError, InvariantError, RequestRejected
 from agentrt.ir.request import Capabilities, Completion, Request
 
 SESSION_HEADER = "X-Session-ID"
+_HTTP = re.compile(r"(?:(?:openai|vllm|sglang)\+)?https?://", re.ASCII)
 _NOT_FOUND = 404
 _NO_LIST = {_NOT_FOUND, 405}
 _CONNECTIONS = 4096
@@ -84,6 +86,11 @@ class HttpEndpoint:
         Raises:
             InputError: not the URL of an HTTP server.
         """
+        if not _HTTP.match(url):
+            # It may hold a key.
+            raise InputError(
+                f"a server at {url.partition(':')[0]}: is not asked over HTTP: give http://HOST[:PORT][/v1]"
+            )
         self._given = url
         self._options = options
         self._model = options.model
@@ -191,9 +198,7 @@ class HttpEndpoint:
         )
         backend = connect(self._given, model=self._model, settings=settings)
         if not isinstance(backend, OpenAIBackend):
-            raise InputError(
-                f"{self._given!r} is not asked over HTTP: give http://HOST[:PORT][/v1]"
-            )
+            raise InvariantError(f"{backend.name} is not asked over HTTP")
         return backend
 
 

@@ -20,6 +20,7 @@ from agentrt.runtime.workload_endpoint import EndpointOptions
 
 ALONE = "vllm alone"
 GATEWAY = "agentrt"
+GATEWAY_TOLD = "agentrt, X-Session-ID"
 THUNDERAGENT = "ThunderAgent"
 CAP = "cap "
 READY_S = 60.0
@@ -79,9 +80,10 @@ def contenders(
     if not gateway:
         command += ["--port", "{port}", "--store", "none"]
         command += [word for url in servers for word in ("--replica", f"vllm+{url}")]
-    found.append(
-        Contender(name=GATEWAY, command=tuple(command), ready_path="/ready", options=plain)
-    )
+    for name, options in ((GATEWAY, plain), (GATEWAY_TOLD, said(has_session_header=True))):
+        found.append(
+            Contender(name=name, command=tuple(command), ready_path="/ready", options=options)
+        )
     if rivals.thunderagent is not None:
         words = ["-m", "ThunderAgent", "--host", "127.0.0.1", "--port", "{port}"]
         found.append(

@@ -42,13 +42,17 @@ class Load:
     """
 
     times: float
+    kv_tokens: int
     workload: Workload
     at_once: int | None = None
 
     @property
     def words(self) -> str:
         """What rows of the same replays have in common."""
-        return f"{len(self.workload.programs)} programs, {self.at_once or 'all'} at once, {' '.join(self.workload.modelled)}"
+        count, made = len(self.workload.programs), " ".join(self.workload.modelled)
+        return (
+            f"{self.kv_tokens} KV tokens, {count} programs, {self.at_once or 'all'} at once. {made}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +86,15 @@ def load_of(
             needed -= max(live_blocks(many.programs[programs])) - shared
             programs += 1
     if times > 1.0:
-        return Load(times=times, workload=replace(many, programs=many.programs[:programs]))
+        return Load(
+            times=times,
+            kv_tokens=kv_tokens,
+            workload=replace(many, programs=many.programs[:programs]),
+        )
     count = max(_LEAST_PROGRAMS, 4 * programs)
     workload = replace(many, programs=many.programs[:count])
     # One program too many and it would not be half the cache.
-    return Load(times=times, workload=workload, at_once=max(1, programs - 1))
+    return Load(times=times, kv_tokens=kv_tokens, workload=workload, at_once=max(1, programs - 1))
 
 
 async def measured(setting: Setting, load: Load, contender: Contender, repetition: int) -> Row:

@@ -165,7 +165,7 @@ def _pressed(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, An
         _ratio(f"p95 against the best cap ({best})", capped, ours, least=1.0, figure="p95_s"),
     ]
     for name, rival in groups.items():
-        if name not in {ALONE, GATEWAY} and not name.startswith(CAP):
+        if name != ALONE and not name.startswith((CAP, GATEWAY)):
             least = 2.0 if name == THUNDERAGENT else 1.0
             found.append(_ratio(f"mean completion time against {name}", rival, ours, least=least))
             found.append(_ratio(f"p95 against {name}", rival, ours, least=1.0, figure="p95_s"))
@@ -232,7 +232,7 @@ def _groups(rows: Sequence[Row], load: float) -> dict[str, list[Row]]:
     for row in rows:
         if row.load == load:
             groups.setdefault(row.contender, []).append(row)
-    return dict(sorted(groups.items(), key=lambda item: item[1][0].contender == GATEWAY))
+    return dict(sorted(groups.items(), key=lambda item: item[0].startswith(GATEWAY)))
 
 
 def _cells(name: str, group: Sequence[Row]) -> tuple[str, ...]:

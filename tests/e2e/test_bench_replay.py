@@ -217,6 +217,21 @@ def test_an_interrupt_reports_the_replays_that_were_made(agentrt: Shell) -> None
     assert "of 100 replays were made" in done.stderr
 
 
+def test_an_interrupt_before_the_first_replay_has_ended_reports_none(agentrt: Shell) -> None:
+    endless = Workload(name="slow", block_tokens=16, programs=[_program(0, tool_s=1000.0)])
+    path = agentrt.folder / "endless.jsonl"
+    path.write_text("".join(write(endless)), encoding="utf-8")
+    engine = StubEngine()
+    with serving(engine) as server:
+        process = agentrt.start("bench", "replay", str(path), "--url", server.url, "--json")
+        wait_for(lambda: len(engine.prompts) >= 5, "the first call")
+        process.send_signal(signal.SIGTERM)
+        done = agentrt.finish(process)
+    assert done.code == 128 + signal.SIGTERM
+    assert (done.json["is_whole"], done.json["results"]) == (False, [])
+    assert "0 of 3 replays were made" in done.stderr
+
+
 def test_the_commands_of_bench_are_listed(agentrt: Shell) -> None:
     done = agentrt("bench")
     assert done.code == 0
