@@ -16,6 +16,7 @@ from agentrt.estimates.book import Estimates
 from agentrt.gateway.app import GatewayApp, create_app
 from agentrt.gateway.engines import Engines
 from agentrt.gateway.health import Patience
+from agentrt.gateway.hint_feedback import HintFeedback
 from agentrt.gateway.live_program import Quiet
 from agentrt.gateway.memory import Memory, Part, estimates_part
 from agentrt.gateway.metrics import Metrics
@@ -194,9 +195,11 @@ class _Parts:
 
     def services(self, settings: GatewaySettings, log: RequestLog) -> Services:
         programs, engines = self.programs, self.engines
+        feedback = HintFeedback(engines.hinting)
 
         def observe(answered: Answered) -> None:
             self.metrics.observe(answered)
+            feedback.observe(answered)
             log.observe(answered)
 
         return Services(
