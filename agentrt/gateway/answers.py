@@ -118,8 +118,9 @@ class AnswerReader:
         else:
             completion, reasoning = self._stream.completion(), self._stream.reasoning
         if reasoning and self._asked.has_reasoning:
-            return replace(completion, text=with_reasoning(completion.text, reasoning))
-        return completion
+            completion = replace(completion, text=with_reasoning(completion.text, reasoning))
+        response_id = self.response_id
+        return replace(completion, response_id=response_id) if response_id else completion
 
     def _read(self) -> ChatStream | ResponseStream | WholeAnswer:
         if self._whole is not None:

@@ -11,12 +11,14 @@ from typing import Protocol
 
 from agentrt.gateway.asked import Asked
 from agentrt.gateway.program_pauses import Pauses
+from agentrt.ir.prefix import Chain, block_count, shared_blocks
 from agentrt.ir.request import Completion, Request, Usage
-from agentrt.runtime.fleet import ScheduledProgram
+from agentrt.runtime.fleet import ScheduledProgram, Served
 from agentrt.runtime.pool import Pool
-from agentrt.scheduler.events import CallId, ProgramId
+from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
 
 _PROMPT_CHARACTERS = 256
+_CONTEXTS = 8
 
 
 class Ending(Enum):
@@ -82,6 +84,7 @@ class LiveProgram:
     Attributes:
         program_id: What it was recognised as. `agents` are those that belong to it: itself, and the
             sub-agents whose requests say so.
+        sequence: Its rank of arrival.
         scheduled: What the schedulers know it as.
         name: What its client calls it; empty: nothing.
         reason: How its latest request was recognised.
@@ -90,9 +93,11 @@ class LiveProgram:
         turns: Answers so far.
         had_answer: Its latest request came to one.
         last_at: When a request came or ended last.
+        seen: What replicas have computed for it, of each conversation the latest.
     """
 
     program_id: ProgramId
+    sequence: int
     scheduled: ScheduledProgram
     tenant: str
     name: str
@@ -110,6 +115,7 @@ class LiveProgram:
     had_answer: bool = False
     is_final: bool = False
     timer: asyncio.TimerHandle | None = None
+    seen: tuple[tuple[ReplicaId, Chain], ...] = ()
 
     def begin_call(self, asked: Asked, model: str, recognised: Recognition, now: float) -> None:
         """A request of it has come."""
@@ -126,6 +132,17 @@ class LiveProgram:
         self.had_answer = True
         self.usage += completion.usage
         self.pauses.begin(completion, call_id, now)
+
+    def seen_tokens(self, served: Served, replica_id: ReplicaId) -> float:
+        """Of the prompt that was `served` there: how much the replica had seen of it from this program.
+
+        In the server's tokens. From now on it has seen the answer too.
+        """
+        prompt, context = served.prompt.chain, served.context.chain
+        seen = max((shared_blocks(prompt, c) for r, c in self.seen if r == replica_id), default=0)
+        kept = [one for one in self.seen if shared_blocks(one[1], context) < block_count(one[1])]
+        self.seen = (*kept[1 - _CONTEXTS :], (replica_id, context))
+        return served.completion.usage.prompt_tokens * seen / max(block_count(prompt), 1)
 
     def choose(self, pools: tuple[Pool, ...]) -> Pool:
         """Where it is, if that serves the model and is up; else the least busy one that is."""

@@ -40,10 +40,17 @@ class Pause:
 
 
 class Pauses:
-    """Those of one program. Its agents each have their own."""
+    """Those of one program. Its agents each have their own.
 
-    def __init__(self, program: ScheduledProgram) -> None:
+    Attributes:
+        last_tool: What started last; empty: nothing yet.
+    """
+
+    def __init__(self, program: ScheduledProgram, *, kind: str = "") -> None:
+        """`kind` of program: persons and agents whose actions are in their text differ."""
+        self.last_tool = ""
         self._program = program
+        self._kind = kind
         self._pauses: list[Pause] = []
 
     @property
@@ -55,6 +62,7 @@ class Pauses:
         """An answer is there: its tools are at work from now on."""
         called = [(call.name, _arguments(call.arguments)) for call in completion.tool_calls]
         tools = called or [(REPLY, {})]
+        self.last_tool = tools[-1][0]
         self._pauses.append(
             Pause(
                 tuple(name for name, _ in tools),
@@ -62,7 +70,9 @@ class Pauses:
                 completion.text.strip(),
                 frozenset(call.id for call in completion.tool_calls),
                 tuple(
-                    self._program.tool_started(name, arguments, asked_by=call_id)
+                    self._program.tool_started(
+                        name, arguments, asked_by=call_id, kind=None if called else self._kind
+                    )
                     for name, arguments in tools
                 ),
             )

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Generic, Protocol, TypeVar
 
 from agentrt.clock import Clock
@@ -21,6 +20,7 @@ from agentrt.gateway.live_program import (
     Recognition,
     kind_of,
 )
+from agentrt.gateway.program_hints import hints_for
 from agentrt.gateway.program_pauses import Pauses
 from agentrt.gateway.replicas import Replicas
 from agentrt.gateway.sending import Sending
@@ -41,7 +41,7 @@ class Recognises(Protocol[R]):
     """Tells the programs of requests: `agentrt.gateway.recognition` does."""
 
     def recognise(self, asked: Asked, *, tenant: str, now: float) -> R: ...
-    def answered(self, recognised: R, completion: Completion) -> None: ...
+    def answered(self, recognised: R, completion: Completion, *, response_id: str = "") -> None: ...
     def failed(self, recognised: R) -> None: ...
     def end(self, program_id: ProgramId) -> None: ...
 
@@ -62,6 +62,7 @@ class Turn:
         came_at: When it came.
         ended_at: When it was over.
         usage: Of its answer, if there was one.
+        seen_tokens: Of its prompt: what the replica had computed for the program before.
         error: Why there was none; None: there was one, or the client has gone.
     """
 
@@ -71,6 +72,7 @@ class Turn:
     ended_at: float
     sending: Sending
     usage: Usage
+    seen_tokens: float
     error: BaseException | None
 
 
@@ -105,6 +107,7 @@ class Programs(Generic[R]):
             observer: Told what becomes of them.
         """
         self._replicas = replicas
+        self._estimates = replicas.estimates
         self._recogniser = recogniser
         self._clock = clock
         self._quiet = quiet or Quiet()
@@ -114,6 +117,7 @@ class Programs(Generic[R]):
         self._live: dict[ProgramId, LiveProgram] = {}
         self._of_agent: dict[ProgramId, LiveProgram] = {}
         self._ended: deque[EndedProgram] = deque(maxlen=_ENDED_REMEMBERED)
+        self._arrived = 0
         self._embedding: dict[str, int] = {}
 
     @property
@@ -135,14 +139,13 @@ class Programs(Generic[R]):
         came_at = self._clock.now()
         model, pools = await self._replicas.models.find(asked.model)
         sending = Sending(forward, self._replicas, clock=self._clock, random_source=self._random)
-        usage = Usage()
+        usage, seen_tokens = Usage(), 0.0
         error: BaseException | None = None
         try:
             if asked.endpoint == "embeddings":
                 completion = await self._embed(model, caller, sending)
             else:
-                served = await self._turn(asked, caller, model, pools, sending)
-                completion = served.completion
+                completion, seen_tokens = await self._turn(asked, caller, model, pools, sending)
             usage = completion.usage
         except BaseException as raised:
             error = raised
@@ -159,6 +162,7 @@ class Programs(Generic[R]):
                         ended_at=self._clock.now(),
                         sending=sending,
                         usage=usage,
+                        seen_tokens=seen_tokens,
                         error=error,
                     )
                 )
@@ -188,7 +192,7 @@ class Programs(Generic[R]):
         model: str,
         pools: tuple[Pool, ...],
         sending: Sending,
-    ) -> Served:
+    ) -> tuple[Completion, float]:
         recognised = self._recogniser.recognise(asked, tenant=caller.tenant, now=self._clock.now())
         if self._observer is not None:
             self._observer.recognised(recognised.reason)
@@ -202,10 +206,12 @@ class Programs(Generic[R]):
                 self._recogniser.failed(recognised)
                 raise
             program.answered(served.completion, served.call_id, self._clock.now())
-            self._recogniser.answered(recognised, served.completion)
+            self._recogniser.answered(
+                recognised, served.completion, response_id=served.completion.response_id
+            )
             if asked.claim.is_final:
                 self._is_final(program, recognised.program_id)
-        return served
+        return served.completion, program.seen_tokens(served, sending.replica_id)
 
     def _is_final(self, program: LiveProgram, agent: ProgramId) -> None:
         """One of its agents has said that nothing follows. With the first one the program is over."""
@@ -226,12 +232,12 @@ class Programs(Generic[R]):
         """Have the scheduler send it, and once more where that fails for a reason that may pass."""
         own = asked.body.get("cache_salt")
         own_salt = own if isinstance(own, str) else ""
-        salt = self._salt(program.tenant, own_salt)
-        hints = Hints(
-            program_id=_opaque(program.program_id),
-            tenant=program.tenant,
-            cache_salt=salt,
-            is_last=asked.claim.is_final,
+        is_last = asked.claim.is_final
+        hints = hints_for(
+            program,
+            self._estimates,
+            cache_salt=self._salt(program.tenant, own_salt),
+            is_last=is_last,
         )
 
         async def send(replica: Replica) -> Completion:
@@ -243,7 +249,7 @@ class Programs(Generic[R]):
                 return await program.scheduled.complete(
                     asked.request,
                     send,
-                    is_last=asked.claim.is_final,
+                    is_last=is_last,
                     pool=pool,
                     salt=f"{own_salt}/{program.model}" if own_salt or "," in pool.name else "",
                 )
@@ -307,15 +313,17 @@ class Programs(Generic[R]):
             cache_salt=self._salt(caller.tenant, ""),
         )
         now = self._clock.now()
+        self._arrived += 1
         return LiveProgram(
             program_id=program_id,
+            sequence=self._arrived,
             scheduled=scheduled,
             tenant=caller.tenant,
             name=asked.claim.parent or asked.claim.program,
             workflow=workflow,
             began_at=now,
             last_at=now,
-            pauses=Pauses(scheduled),
+            pauses=Pauses(scheduled, kind=workflow),
             agents=set(),
         )
 
@@ -340,8 +348,3 @@ class Programs(Generic[R]):
         self._ended.append(ended)
         if self._observer is not None:
             self._observer.ended(ended)
-
-
-def _opaque(program_id: ProgramId) -> str:
-    """The same for each request of a program, and nothing of what its client calls it."""
-    return sha256(program_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -85,6 +85,7 @@ class Replicas:
     Attributes:
         models: Which of them serve what.
         fleet: Their pools, for programs.
+        estimates: What their schedulers learn together; None: each for itself.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Replicas:
         random_source: random.Random | None = None,
     ) -> None:
         self.patience = patience or Patience()
+        self.estimates = scheduling.estimates
         self._clock = clock
         self._scheduling = scheduling
         self.models = Models(self._new_pool, unavailable_s=self.patience.unavailable_s)

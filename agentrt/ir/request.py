@@ -88,6 +88,7 @@ class Completion:
         finish_reason: `stop`, `length`, `tool_calls`, or what else the server said.
         model: The model that answered, as the server names it.
         ttft_s: Seconds to the first token, where the call was streamed or the server said so.
+        response_id: By which a later request can go on from it at the same server; empty: none.
     """
 
     text: str = ""
@@ -96,6 +97,7 @@ class Completion:
     usage: Usage = Usage()
     model: str = ""
     ttft_s: float | None = None
+    response_id: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,20 +231,25 @@ class ScheduledProgram:
                 pool.tell(ProgramIdle(self.program_id))
 
     def tool_started(
-        self, tool: str, arguments: Mapping[str, Any], *, asked_by: CallId | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        asked_by: CallId | None = None,
+        kind: str | None = None,
     ) -> str | None:
         """A tool is at work, asked for by the answer to a call, if it is known to which. What to give to `tool_finished`; None: there is nobody to tell.
 
-        Before its first call a program has nothing at a server that a tool could keep waiting.
+        Before its first call a program has nothing at a server that a tool could keep waiting. `kind`
+        is what tells durations of the tool apart, where that is not seen from its arguments.
         """
         if not self._callees or self._is_over:
             return None
         self._tools_made += 1
         tool_call_id = f"t{self._tools_made}"
         self._tools[tool_call_id] = self._callees
-        event = ToolStarted(
-            self.program_id, tool_call_id, tool, argument_class(arguments), asked_by
-        )
+        kind = argument_class(arguments) if kind is None else kind
+        event = ToolStarted(self.program_id, tool_call_id, tool, kind, asked_by)
         for pool in self._callees:
             pool.tell(event)
         return tool_call_id

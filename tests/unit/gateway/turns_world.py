@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from agentrt.backends.scripted import ScriptedBackend
 from agentrt.clock import VirtualClock
 from agentrt.errors import BackendUnavailable
+from agentrt.estimates.book import Estimates
 from agentrt.gateway.asked import Asked, Claim, Endpoint
 from agentrt.gateway.health import Patience
 from agentrt.gateway.live_program import Quiet
@@ -46,14 +47,17 @@ class ByName:
     numbers: count[int] = field(default_factory=lambda: count(1))
     told: list[tuple[str, str]] = field(default_factory=list)
     asked: int = 0
+    results: Sequence[str] = ()
 
     def recognise(self, asked: Asked, *, tenant: str, now: float) -> Known:
         self.asked += 1
         name = asked.claim.program or f"unnamed{next(self.numbers)}"
         parent = asked.claim.parent
-        return Known(f"{tenant}/{name}", f"{tenant}/{parent}" if parent else "")
+        return Known(
+            f"{tenant}/{name}", f"{tenant}/{parent}" if parent else "", results=self.results
+        )
 
-    def answered(self, recognised: Known, completion: Completion) -> None:
+    def answered(self, recognised: Known, completion: Completion, *, response_id: str = "") -> None:
         self.told.append(("answered", recognised.program_id))
 
     def failed(self, recognised: Known) -> None:
@@ -96,6 +100,7 @@ class World:
         quiet: Quiet | None = None,
         patience: Patience | None = None,
         max_waiting: int | None = None,
+        estimates: Estimates | None = None,
         **options: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -108,7 +113,9 @@ class World:
                 for name in self.servers
             ],
             clock=self.clock,
-            scheduling=Scheduling(on_scheduled=self.log.append, max_waiting=max_waiting),
+            scheduling=Scheduling(
+                on_scheduled=self.log.append, max_waiting=max_waiting, estimates=estimates
+            ),
             patience=patience,
         )
         self.programs = Programs(

@@ -1,0 +1,71 @@
+"""What an engine is told of a program's call: all that is known of it before the answer. Pure."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from agentrt.estimates.book import Estimates
+from agentrt.estimates.next_tool import END, START
+from agentrt.gateway.live_program import LiveProgram
+from agentrt.gateway.program_pauses import REPLY
+from agentrt.ir.hints import Hints
+
+_FIRST_PRIORITY = 1 << 30
+_HELD_QUANTILE = 0.9
+_LONGEST_HOLD_S = 3600.0
+_LIKELY = 0.5
+
+
+def hints_for(
+    program: LiveProgram, estimates: Estimates | None, *, cache_salt: str, is_last: bool
+) -> Hints:
+    """For the next call of `program`.
+
+    Args:
+        program: Whose it is: earlier ones go first.
+        estimates: What is known of others of its kind; None: nothing.
+        cache_salt: Of the call.
+        is_last: Nothing goes on from it.
+    """
+    hints = Hints(
+        program_id=opaque(program.program_id),
+        tenant=program.tenant,
+        cache_salt=cache_salt,
+        is_last=is_last,
+        priority=max(0, _FIRST_PRIORITY - program.sequence),
+    )
+    if estimates is None or not program.workflow:
+        return hints
+    return Hints(
+        program_id=hints.program_id,
+        tenant=hints.tenant,
+        cache_salt=cache_salt,
+        is_last=is_last,
+        priority=hints.priority,
+        hold_s=None if is_last else _hold_s(program, estimates),
+        next_tool=_next_tool(program, estimates),
+        completion_tokens=_completion_tokens(program, estimates),
+    )
+
+
+def opaque(program_id: str) -> str:
+    """The same for each request of a program, and nothing of what its client calls it."""
+    return sha256(program_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _hold_s(program: LiveProgram, estimates: Estimates) -> float:
+    """By then nine in ten of its kind have come back."""
+    gap = estimates.next_call.next_call_of_any(program.workflow)
+    return round(min(gap.remaining_quantile(_HELD_QUANTILE, 0.0), _LONGEST_HOLD_S), 3)
+
+
+def _next_tool(program: LiveProgram, estimates: Estimates) -> str:
+    found = estimates.next_tool.likeliest(program.workflow, program.pauses.last_tool or START)
+    if found is None or found[1] < _LIKELY or found[0] in {END, REPLY}:
+        return ""
+    return found[0]
+
+
+def _completion_tokens(program: LiveProgram, estimates: Estimates) -> int:
+    tokens = estimates.outputs.completion_tokens(program.workflow, program.turns + 1)
+    return max(1, round(tokens.remaining_quantile(0.5, 0.0)))
