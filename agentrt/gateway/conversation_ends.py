@@ -45,9 +45,10 @@ class End:
     Attributes:
         is_first: The prompt is the first of its program: others may well begin with the same.
         answer: The end that a prompt was answered with.
+        said: The digest of the answer that was given; 0, of a prompt.
     """
 
-    __slots__ = ("answer", "is_first", "is_prompt", "place", "program", "state")
+    __slots__ = ("answer", "is_first", "is_prompt", "place", "program", "said", "state")
 
     def __init__(
         self, program: Remembered, place: Place, state: EndState, *, is_first: bool = False
@@ -58,6 +59,7 @@ class End:
         self.is_first = is_first
         self.is_prompt = state not in {EndState.AWAITED, EndState.GONE_ON}
         self.answer: End | None = None
+        self.said = 0
 
 
 class Remembered:

@@ -81,9 +81,10 @@ class ConversationSearch:
             end = failed[-1]
             reason = "asks once more what has failed"
             return Found(end.program, reason, units, end, is_first=end.is_first)
-        extended = self._extended(sought)
+        extended = self._extended(sought, is_repeated=bool(repeated))
         if extended is not None and extended.end is not None:
-            is_awaited = extended.end.state is EndState.AWAITED
+            answer = extended.end.answer if extended.end.is_prompt else extended.end
+            is_awaited = answer is not None and answer.state is EndState.AWAITED
             if is_awaited or not repeated:
                 return extended
         later = [end for end in repeated if not end.is_first]
@@ -121,7 +122,7 @@ class ConversationSearch:
         # A system prompt that has the time in it is another one each turn.
         return [end for end in found if end.place.system == conversation.system] or found
 
-    def _extended(self, sought: Sought) -> Found | None:
+    def _extended(self, sought: Sought, *, is_repeated: bool) -> Found | None:
         """By the longest prompt or answer that the request begins with."""
         conversation, index, namespace = sought.conversation, self._index, sought.namespace
         chain = conversation.chain
@@ -136,7 +137,9 @@ class ConversationSearch:
                 continue
             prompts = self._ends(sought, units, is_prompt=True)
             if prompts and not _is_whole(conversation, units, prompts[-1]):
-                return self._after_prompt(sought, prompts, units)
+                # Of programs alike in all, one that has asked this has had its turn.
+                awaited = [end for end in prompts if is_repeated and _is_waiting(end)]
+                return self._after_prompt(sought, awaited or prompts, units)
         return None
 
     def _after_answer(self, sought: Sought, ends: Sequence[End], units: int) -> Found:
@@ -146,7 +149,8 @@ class ConversationSearch:
         chosen = programs[0] if len(programs) == 1 else self._told_apart(sought, programs, 0)
         if chosen is None:
             # Alike up to here. Whoever was answered first is the first to go on, more or less.
-            return _at(awaited[0] if awaited else ends[-1], reason, units)
+            end = awaited[0] if awaited else _expected_most(ends, sought.conversation)
+            return _at(end, reason, units)
         of_it = [end for end in awaited or ends if end.program is chosen]
         return _at(of_it[0] if awaited else of_it[-1], reason, units)
 
@@ -163,7 +167,8 @@ class ConversationSearch:
             own = [end for end in ends if end.program is chosen]
             return _at(own[-1], reason, units)
         awaited = [end for end in ends if end.answer and end.answer.state is EndState.AWAITED]
-        return _at(awaited[0] if awaited else ends[-1], reason, units)
+        end = awaited[0] if awaited else _expected_most(ends, sought.conversation)
+        return _at(end, reason, units)
 
     def _told_apart(
         self, sought: Sought, programs: tuple[Remembered, ...], units: int
@@ -177,7 +182,8 @@ class ConversationSearch:
 
     def _evidence(self, sought: Sought, units: int) -> list[int]:
         conversation, namespace = sought.conversation, sought.namespace
-        keys = [unit ^ namespace for unit in conversation.units[units:]]
+        # What comes after the last answer is new: who has had it was only there before.
+        keys = [unit ^ namespace for unit in conversation.units[units : conversation.answered_to]]
         keys += (id_key(one, namespace) for one in conversation.call_ids[:_MOST_IDS])
         return keys
 
@@ -237,7 +243,12 @@ def _expected(program: Remembered, conversation: Conversation) -> float:
     end = program.ends[-1]
     if end.state is not EndState.AWAITED:
         return 0.0
-    return 1.0 if end.place.units == conversation.answered_to else 0.5
+    last = conversation.answered_to
+    return 1.0 if last and conversation.units[last - 1] == end.said else 0.5
+
+
+def _expected_most(ends: Sequence[End], conversation: Conversation) -> End:
+    return max(ends, key=lambda end: (_expected(end.program, conversation), -end.program.used_at))
 
 
 def _is_waiting(prompt: End) -> bool:

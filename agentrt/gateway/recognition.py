@@ -156,6 +156,7 @@ class Recogniser:
         place = Place(chain ^ within, units, rest_of(rest), conversation.system)
         state = EndState.GONE_ON if is_gone_on else EndState.AWAITED
         prompt.answer = self._index.add_end(End(program, place, state))
+        prompt.answer.said = unit
 
     def failed(self, recognised: Recognised) -> None:
         """It has no answer, or none that its client got: the same may well be asked again."""

@@ -52,6 +52,7 @@ def _written_end(end: End, answer: int) -> JsonObject:
         "rest": list(end.place.rest),
         "system": end.place.system,
         "units": end.place.units,
+        "said": end.said,
         "answer": answer,
     }
 
@@ -85,6 +86,7 @@ def _read_ends(told: Iterable[JsonObject], program: Remembered) -> Iterable[End]
             EndState.FAILED if state is EndState.ASKED else state,
             is_first=bool(one["is_first"]),
         )
+        end.said = int(one["said"])
         end.is_prompt = bool(one["is_prompt"])
         found.append((end, int(one["answer"])))
     for end, answer in found:
