@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from agentrt.estimates.batching import BatchEstimates
 from agentrt.estimates.durations import NextCallEstimates, ToolUse
 from agentrt.estimates.next_tool import END, START, NextToolEstimates
 from agentrt.estimates.outputs import OutputEstimates
@@ -11,8 +12,9 @@ from agentrt.estimates.prefill import PRIOR, PrefillCost, PrefillEstimates
 from agentrt.estimates.service import ServiceEstimates
 from agentrt.estimates.stored_form import Json, a_field, a_list, a_text, of_version, unfit
 from agentrt.estimates.turns import TurnEstimates
+from agentrt.ir.request import Usage
 
-VERSION = 1
+VERSION = 2
 _REPLICAS = 256
 
 
@@ -37,11 +39,16 @@ class Estimates:
         self.outputs = OutputEstimates()
         self.next_tool = NextToolEstimates()
         self._prefill: dict[str, PrefillEstimates] = {}
+        self._batches: dict[str, BatchEstimates] = {}
         self._prefill_prior = prefill_prior
 
     def prefill(self, replica_id: str) -> PrefillEstimates:
         """What prefills cost on a replica; of one not seen yet, the prior."""
         return self._prefill.get(replica_id) or PrefillEstimates(self._prefill_prior)
+
+    def batches(self, replica_id: str) -> BatchEstimates:
+        """What calls at once bring on a replica; of one not seen yet, nothing is known."""
+        return self._batches.get(replica_id) or BatchEstimates()
 
     def observe_completion(self, workflow: str, turn: int, completion_tokens: int) -> None:
         """Turn number `turn`, from 1, of a program of `workflow` has its answer."""
@@ -103,6 +110,31 @@ class Estimates:
         )
         self._limit()
 
+    def observe_batch(
+        self,
+        replica_id: str,
+        usage: Usage,
+        *,
+        seconds: float,
+        calls: float,
+        computed_tokens: float,
+    ) -> None:
+        """After its first token an answer took `seconds` (`BatchEstimates.observe_answer`)."""
+        batches = self._batches.pop(replica_id, None) or BatchEstimates()
+        self._batches[replica_id] = batches
+        batches.observe_call(
+            computed_tokens=usage.prompt_tokens - usage.cached_tokens,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+        batches.observe_answer(
+            steps=usage.completion_tokens - 1,
+            seconds=seconds,
+            calls=calls,
+            computed_tokens=computed_tokens,
+        )
+        self._limit()
+
     def merge(self, other: Estimates) -> None:
         """Add what `other` has seen."""
         self.next_call.merge(other.next_call)
@@ -114,6 +146,10 @@ class Estimates:
             ours = self._prefill.pop(replica_id, None) or PrefillEstimates(self._prefill_prior)
             ours.merge(theirs)
             self._prefill[replica_id] = ours
+        for replica_id, more in other._batches.items():
+            known = self._batches.pop(replica_id, None) or BatchEstimates()
+            known.merge(more)
+            self._batches[replica_id] = known
         self._limit()
 
     def to_json(self) -> Json:
@@ -126,6 +162,7 @@ class Estimates:
             "outputs": self.outputs.to_json(),
             "next_tool": self.next_tool.to_json(),
             "prefill": [[name, prefill.to_json()] for name, prefill in self._prefill.items()],
+            "batches": [[name, batches.to_json()] for name, batches in self._batches.items()],
         }
 
     @classmethod
@@ -138,14 +175,23 @@ class Estimates:
         estimates.service.load(a_field(fields, "service"))
         estimates.outputs.load(a_field(fields, "outputs"))
         estimates.next_tool.load(a_field(fields, "next_tool"))
-        for entry in a_list(a_field(fields, "prefill")):
-            pair = a_list(entry)
-            if len(pair) != len(("replica_id", "prefill")):
-                raise unfit("a replica that is not a name and its prefill costs")
-            estimates._prefill[a_text(pair[0])] = PrefillEstimates.from_json(pair[1])
+        for name, learned in _by_replica(a_field(fields, "prefill")):
+            estimates._prefill[name] = PrefillEstimates.from_json(learned)
+        for name, learned in _by_replica(a_field(fields, "batches")):
+            estimates._batches[name] = BatchEstimates.from_json(learned)
         estimates._limit()
         return estimates
 
     def _limit(self) -> None:
         while len(self._prefill) > _REPLICAS:
             del self._prefill[next(iter(self._prefill))]
+        while len(self._batches) > _REPLICAS:
+            del self._batches[next(iter(self._batches))]
+
+
+def _by_replica(data: Json) -> Iterator[tuple[str, Json]]:
+    for entry in a_list(data):
+        pair = a_list(entry)
+        if len(pair) != len(("replica_id", "estimates")):
+            raise unfit("a replica that is not a name and what is known of it")
+        yield a_text(pair[0]), pair[1]

@@ -6,18 +6,17 @@ import math
 from typing import NamedTuple
 
 from agentrt.estimates.stored_form import Json, a_field, a_list, a_number, an_object, unfit
+from agentrt.estimates.three_terms import PRODUCTS, TERMS, add, solved
 
 _SCALE = 1e-3
 _FLOOR_S = 0.002
 _HALF_LIFE = 400.0
 _DECAY = 2.0 ** (-1.0 / _HALF_LIFE)
 _PRIOR_WEIGHT = 0.05
-_TERMS = 3
 _LARGEST_STORED = 1e40
 _MOST_TOKENS = 10**8
 _SHORTEST_S = 1e-6
 _LONGEST_S = 1e6
-_PRODUCTS = 6
 
 _LOW_PART = 0.25
 _TOLERANCE = 0.4
@@ -59,8 +58,8 @@ class PrefillEstimates:
     def __init__(self, prior: PrefillCost = PRIOR) -> None:
         self.prior = prior
         self.observed = 0
-        self._products = [0.0] * _PRODUCTS
-        self._answers = [0.0] * _TERMS
+        self._products = [0.0] * PRODUCTS
+        self._answers = [0.0] * TERMS
         self._low = 0.0
         # The machine is taken to be like the prior's, only faster or slower: the logarithm of that.
         self._slower = 0.0
@@ -87,16 +86,14 @@ class PrefillEstimates:
         weight = self._trust(math.log(seconds / expected)) / max(seconds, _FLOOR_S) ** 2
         linear = uncached * _SCALE
         read = linear * max(prompt_tokens - uncached / 2.0, uncached / 2.0) * _SCALE
-        products, answers = self._products, self._answers
-        products[0] = products[0] * _DECAY + weight
-        products[1] = products[1] * _DECAY + weight * linear
-        products[2] = products[2] * _DECAY + weight * read
-        products[3] = products[3] * _DECAY + weight * linear * linear
-        products[4] = products[4] * _DECAY + weight * linear * read
-        products[5] = products[5] * _DECAY + weight * read * read
-        answers[0] = answers[0] * _DECAY + weight * seconds
-        answers[1] = answers[1] * _DECAY + weight * seconds * linear
-        answers[2] = answers[2] * _DECAY + weight * seconds * read
+        add(
+            self._products,
+            self._answers,
+            (1.0, linear, read),
+            seconds,
+            weight=weight,
+            decay=_DECAY,
+        )
         self.observed += 1
         if self.observed < _ALWAYS_SOLVED or self.observed % _SOLVE_EVERY == 0:
             self._cost = self._solved()
@@ -141,10 +138,10 @@ class PrefillEstimates:
     def from_json(cls, data: Json) -> PrefillEstimates:
         """What `to_json` gave. Raises `StoreError` for anything else."""
         fields = an_object(data)
-        estimates = cls(PrefillCost(*_numbers(a_field(fields, "prior"), _TERMS)))
+        estimates = cls(PrefillCost(*_numbers(a_field(fields, "prior"), TERMS)))
         estimates.observed = int(a_number(a_field(fields, "observed"), most=1e15))
-        estimates._products = _numbers(a_field(fields, "products"), _PRODUCTS)
-        estimates._answers = _numbers(a_field(fields, "answers"), _TERMS)
+        estimates._products = _numbers(a_field(fields, "products"), PRODUCTS)
+        estimates._answers = _numbers(a_field(fields, "answers"), TERMS)
         estimates._low = a_number(a_field(fields, "low"), least=-100.0, most=100.0)
         estimates._slower = a_number(a_field(fields, "slower"), least=-100.0, most=100.0)
         if estimates.observed:
@@ -169,47 +166,8 @@ class PrefillEstimates:
         factor = math.exp(self._slower)
         constant, linear, quadratic = (factor * term for term in self.prior)
         scaled = (constant, linear / _SCALE, quadratic / _SCALE**2)
-        held = [_PRIOR_WEIGHT / max(value, 1e-12) ** 2 for value in scaled]
-        free = list(range(_TERMS))
-        while True:
-            found = _least_squares(self._products, self._answers, scaled, held, free)
-            negative = [term for term in free if found[term] < 0.0]
-            if not negative:
-                return PrefillCost(found[0], found[1] * _SCALE, found[2] * _SCALE**2)
-            # A negative price of a token is noise: that term is nothing, and the others are fitted again.
-            free.remove(min(negative, key=found.__getitem__))
-
-
-def _least_squares(
-    products: list[float],
-    answers: list[float],
-    prior: tuple[float, ...],
-    held: list[float],
-    free: list[int],
-) -> list[float]:
-    """The terms `free`, the others 0, by Gauss elimination (at most three)."""
-    rows: list[list[float]] = []
-    for term in free:
-        row = [products[_place(term, other)] for other in free]
-        row[free.index(term)] += held[term]
-        rows.append([*row, answers[term] + held[term] * prior[term]])
-    for index, pivot in enumerate(rows):
-        for lower in rows[index + 1 :]:
-            factor = lower[index] / pivot[index] if pivot[index] > 0.0 else 0.0
-            for column in range(index, len(pivot)):
-                lower[column] -= factor * pivot[column]
-    found = [0.0] * _TERMS
-    for index in reversed(range(len(free))):
-        row = rows[index]
-        known = sum(row[column] * found[free[column]] for column in range(index + 1, len(free)))
-        found[free[index]] = (row[-1] - known) / row[index] if row[index] > 0.0 else 0.0
-    return found
-
-
-def _place(a: int, b: int) -> int:
-    """Where the product of two terms is kept: the upper triangle, row by row."""
-    low, high = min(a, b), max(a, b)
-    return (0, 2, 3)[low] + high
+        found = solved(self._products, self._answers, scaled, trust=_PRIOR_WEIGHT)
+        return PrefillCost(found[0], found[1] * _SCALE, found[2] * _SCALE**2)
 
 
 def _numbers(data: Json, count: int) -> list[float]:

@@ -164,7 +164,7 @@ class Scheduler:
                 call.started_at = now
             case FirstToken():
                 call.first_token_at = now
-                self._places.first_token(call)
+                self._places.first_token(call, now)
             case CallProgress():
                 pass
             case _:
@@ -176,14 +176,15 @@ class Scheduler:
         program.turns += 1
         pause = _paused(call, event.context, now, is_last=call.is_last or event.is_last)
         self.outlook.call_finished(call, event.usage, pause)
-        self._places.learn(call, event.usage.cached_tokens / self.outlook.block_tokens, now)
+        self._places.learn(call, event.usage, now)
         self._ended(call, now, pause)
+        self.outlook.call_answered(call, event.usage)
 
     def _ended(self, call: Call, now: float, pause: Pause | None = None) -> None:
         """A call is over, one way or another."""
         program = call.program
         del self._calls[call.call_id], program.calls[call.call_id]
-        self._places.leave(call, None if pause is None else pause.context)
+        self._places.leave(call, now, None if pause is None else pause.context)
         if call.sent_at is not None:
             program.attained_s += now - call.sent_at
             self._places.lines.entering.serve(program, now - call.sent_at)

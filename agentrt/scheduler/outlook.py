@@ -97,6 +97,18 @@ class Outlook:
             waited_s=waited_s,
         )
 
+    def call_answered(self, call: Call, usage: Usage) -> None:
+        """`call` has left its replica with an answer, and `decoded` says what went on meanwhile."""
+        if call.replica_id is None or call.decoded is None:
+            return
+        self.estimates.observe_batch(
+            call.replica_id,
+            usage,
+            seconds=call.decoded.seconds,
+            calls=call.decoded.calls,
+            computed_tokens=call.decoded.computed_blocks * self.block_tokens,
+        )
+
     def tool_started(self, program: Program, use: ToolUse) -> None:
         self.estimates.observe_tool_started(program.workflow, program.last_tool, use.tool)
         program.last_tool = use.tool
@@ -142,6 +154,13 @@ class Outlook:
         if len(at_work) > 1:
             use, started_at = max(at_work, key=lambda entry: self._expected_end(*entry))
         return next_call.next_call_of(use), started_at
+
+    def prefill_s(
+        self, replica_id: ReplicaId, computed_tokens: float, prompt_tokens: float
+    ) -> float:
+        """What it costs a replica to compute so many tokens of a prompt, whatever else it does."""
+        cost = self.estimates.prefill(replica_id).cost
+        return cost.seconds(computed_tokens, prompt_tokens) - cost.constant_s
 
     def rebuild_s(self, replica_id: ReplicaId, blocks: float, of_blocks: int) -> float:
         """What it costs a replica to compute the last `blocks` of a prompt of `of_blocks`."""

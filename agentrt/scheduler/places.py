@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 
 from agentrt.ir.prefix import Chain
+from agentrt.ir.request import Usage
 from agentrt.scheduler.actions import SchedulerAction
+from agentrt.scheduler.batch_limit import BatchLimit
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.fleet import Fleet
 from agentrt.scheduler.guards import Guards
@@ -43,6 +45,7 @@ class Places:
         self._policy = policy
         self._outlook = outlook
         self._guards = Guards(policy, self.lines.entering)
+        self._batches = BatchLimit(policy, outlook, self.fleet, self.lines.entering)
         self._yielded: set[ReplicaId] = set()
         self._wake_at: float | None = None
         self._entered_at: float | None = None
@@ -60,11 +63,11 @@ class Places:
                 call.context.resume()
         self.lines.join(call, self._policy.rank(call, self._outlook, now))
 
-    def leave(self, call: Call, context: Chain | None = None) -> None:
+    def leave(self, call: Call, now: float, context: Chain | None = None) -> None:
         """`call` does not want to go any more, or has gone and come back with `context`."""
         replica = self.fleet.replica_of(call)
         if replica is not None and call.call_id in replica.running:
-            replica.end(call, context)
+            replica.end(call, now, context)
             self.lines.release_followers(call, replica)
             self.fleet.mark(replica)
         self.lines.leave(call)
@@ -72,18 +75,21 @@ class Places:
         if home is not None:
             self.room.unpin(call, home)
 
-    def first_token(self, call: Call) -> None:
+    def first_token(self, call: Call, now: float) -> None:
         """The prompt of `call` is computed: those that were to find it there may go."""
         replica = self.fleet.replica_of(call)
         if replica is not None:
-            replica.followers.tells_first_tokens = True
+            replica.first_token(call, now)
             self.lines.release_followers(call, replica)
             self.room.unpin(call, replica)
 
-    def learn(self, call: Call, cached_blocks: float, now: float) -> None:
-        """The answer to `call` says how many blocks of its prompt were found in the cache."""
+    def learn(self, call: Call, usage: Usage, now: float) -> None:
+        """The answer to `call` says how much of its prompt was found in the cache."""
         replica = self.fleet.replica_of(call)
-        if replica is None or call.kept_blocks < _NOTABLE_BLOCKS or call.sent_at is None:
+        if replica is None:
+            return
+        cached_blocks = usage.cached_tokens / self._outlook.block_tokens
+        if call.kept_blocks < _NOTABLE_BLOCKS or call.sent_at is None:
             return
         lost = call.kept_blocks - cached_blocks
         if lost < call.kept_blocks * _NOTABLE_LOSS:
@@ -276,6 +282,8 @@ class Places:
 
     def _has_room(self, replica: Replica, call: Call, now: float) -> bool:
         if not replica.has_free_slot or self._guards.refuse(call.program, replica, now):
+            return False
+        if self._batches.is_enough(replica, call) and not call.program.is_urgent(now):
             return False
         return self.room.to_enter(replica, call, now)
 

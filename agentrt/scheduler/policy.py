@@ -43,6 +43,14 @@ class Policy(Protocol):
         """
         ...
 
+    @property
+    def limits_batches(self) -> bool:
+        """Whether a program enters only where programs end sooner, in the mean, for a further call.
+
+        `agentrt.estimates.batching` learns what calls at once bring on each replica.
+        """
+        ...
+
     def rank(self, call: Call, outlook: Outlook, now: float) -> Rank:
         """Where `call` stands among those that wait: lower goes first.
 

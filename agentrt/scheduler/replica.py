@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 from agentrt.ir.prefix import Chain, block_count, first_blocks, shared_blocks
+from agentrt.scheduler.decoding import Decoding
 from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
 from agentrt.scheduler.followers import Followers
 from agentrt.scheduler.radix import RadixCache
+from agentrt.scheduler.recent_mean import RecentMean
 from agentrt.scheduler.shadow import Shadow
 from agentrt.scheduler.state import Call, CallPhase, PlacedContext, Program
 from agentrt.scheduler.waiting import WaitingCalls
@@ -31,8 +33,6 @@ class Replica:
         share: The part of the cache that calls find their blocks in: all of it, unless answers say
             that blocks were lost which should have been there, to traffic that is not ours, say.
         foreign_blocks: Blocks that calls of others are at work on, as the server reports.
-        prompt_growth, answer_growth: By how many blocks a branch grows when its next call is sent,
-            with what tools have said, and with the answer; on average lately.
     """
 
     def __init__(
@@ -51,10 +51,11 @@ class Replica:
         self.placed: dict[ProgramId, Program] = {}
         self.with_deadlines: dict[ProgramId, float] = {}
         self.returning = WaitingCalls()
-        self.prompt_growth = 0.0
-        self.answer_growth = 0.0
+        self._prompt_growth = RecentMean(_GROWTHS_REMEMBERED)
+        self._answer_growth = RecentMean(_GROWTHS_REMEMBERED)
         self.contexts = 0
         self.followers = Followers()
+        self._decoding = Decoding()
         self.share = 1.0
         self.foreign_blocks = 0.0
         self.shadow = None if kv_blocks is None else Shadow(kv_blocks)
@@ -70,6 +71,16 @@ class Replica:
     def capacity_blocks(self) -> float:
         """Blocks that there are for our programs, as far as is known."""
         return max(0.0, self.kv_blocks * self.share - self.foreign_blocks)
+
+    @property
+    def prompt_growth(self) -> float:
+        """By how many blocks a branch grows when its next call is sent, with what tools have said."""
+        return self._prompt_growth.mean
+
+    @property
+    def answer_growth(self) -> float:
+        """By how many blocks a branch grows with an answer, on average lately."""
+        return self._answer_growth.mean
 
     @property
     def has_free_slot(self) -> bool:
@@ -112,25 +123,32 @@ class Replica:
         kept_blocks = kept.reference.blocks if kept is not None and kept.is_counted else 0
         call.context = self.place(call.program, call.chain)
         if call.context.grown_blocks is not None:
-            self.prompt_growth += _drawn(self.prompt_growth, call.context.grown_blocks)
+            self._prompt_growth.add(call.context.grown_blocks)
         self.running[call.call_id] = call
         call.phase, call.replica_id, call.sent_at = CallPhase.SENT, self.replica_id, now
         if self.shadow is not None:
             cached = self.shadow.cached_blocks(call.chain)
             call.kept_blocks = min(kept_blocks, cached)
+            call.computed_blocks = block_count(call.chain) - cached
             call.shadow_reference = self.shadow.send(call.chain)
             self.shadow.reserve(self.answer_growth * len(self.running))
             self.followers.sent(call, cached)
 
-    def end(self, call: Call, context: Chain | None) -> None:
+    def first_token(self, call: Call, now: float) -> None:
+        """The prompt of `call` is computed."""
+        self.followers.tells_first_tokens = True
+        self._decoding.begin(call.call_id, call.computed_blocks, now)
+
+    def end(self, call: Call, now: float, context: Chain | None) -> None:
         """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
+        call.decoded = self._decoding.end(call.call_id, now)
         del self.running[call.call_id]
         if context is not None:
             prompt_blocks = block_count(call.chain)
             call.context = self.place(call.program, context)
             call.context.prompt_blocks = min(prompt_blocks, call.context.placed_blocks)
             grown = call.context.placed_blocks - prompt_blocks
-            self.answer_growth += _drawn(self.answer_growth, grown)
+            self._answer_growth.add(grown)
         if self.shadow is not None and call.shadow_reference is not None:
             self.shadow.reserve(self.answer_growth * len(self.running))
             self.shadow.end(call.shadow_reference, context)
@@ -211,8 +229,3 @@ class Replica:
         context.resume()
         self._contexts.release(context.reference)
         self._contexts.evict(self._contexts.evictable_blocks)
-
-
-def _drawn(average: float, value: float) -> float:
-    """By how much `value` moves an average of the latest ones."""
-    return (value - average) / _GROWTHS_REMEMBERED

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from agentrt.estimates.durations import ToolUse
 from agentrt.ir.prefix import Chain
+from agentrt.scheduler.decoding import DecodeSpan
 from agentrt.scheduler.events import (
     CallCancelled,
     CallFailed,
@@ -136,6 +137,8 @@ class Call:
         pause: The one it goes on from, as far as is known.
         was_pinned: The branch it goes on with is held, and need not be once its prompt is computed.
         kept_blocks: Blocks of the branch it goes on with that were kept for it until it was sent.
+        computed_blocks: Blocks of its prompt that its replica has to compute, as far as is known.
+        decoded: When it has ended: what went on beside its answer.
         move_at: While it waits for room on the replica it was on: from when on it may go elsewhere.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
@@ -143,7 +146,9 @@ class Call:
     __slots__ = (
         "call_id",
         "chain",
+        "computed_blocks",
         "context",
+        "decoded",
         "first_token_at",
         "is_last",
         "kept_blocks",
@@ -193,6 +198,8 @@ class Call:
         self.first_token_at: float | None = None
         self.shadow_reference: Reference | None = None
         self.kept_blocks = 0
+        self.computed_blocks = 0
+        self.decoded: DecodeSpan | None = None
         self.phase = CallPhase.READY
 
     @property

@@ -50,6 +50,11 @@ class TenantQueues:
     def __contains__(self, call: Call) -> bool:
         return call.call_id in self._of(call).waiting
 
+    @property
+    def live(self) -> int:
+        """Programs that have not ended, of all tenants."""
+        return self._live
+
     # -- programs come, are served, and go -----------------------------------------------------
 
     def arrive(self, program: Program) -> None:

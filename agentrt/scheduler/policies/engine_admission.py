@@ -23,6 +23,7 @@ class EngineAdmission:
     name = "engine"
     patience_s = 0.0
     guarded_places = UNGUARDED
+    limits_batches = False
 
     def __init__(self, *, touches: bool = True) -> None:
         """`touches`: whether what is kept is used again before the engine evicts it."""

@@ -15,6 +15,7 @@ class FixedCap:
 
     patience_s = 0.0
     guarded_places = UNGUARDED
+    limits_batches = False
     touches = False
 
     def __init__(self, cap: int) -> None:

@@ -59,6 +59,7 @@ class KVFlow(Unmanaged):
 
     name = "kvflow"
     touches = True
+    limits_batches = False
 
     def hold_until(
         self, context: PlacedContext, pause: Pause, replica: Replica, outlook: Outlook, now: float

@@ -37,6 +37,7 @@ class ByOccupancy:
             (Autellix's least attained service); 0: by arrival.
         guarded_places: Programs at once on a replica that has one of a light tenant.
         touches: Whether contexts that are held are used again before an engine evicts them.
+        limits_batches: Whether programs enter only while a further call at once ends them sooner.
     """
 
     headroom: float = 0.05
@@ -49,6 +50,7 @@ class ByOccupancy:
     move_factor: float = 1.0
     attained_weight: float = 0.0
     touches: bool = True
+    limits_batches: bool = True
     guarded_places: int = 2
     name: str = "occupancy"
 

@@ -36,6 +36,7 @@ class Plas:
     patience_s: float = 0.0
     guarded_places: int = UNGUARDED
     touches: bool = False
+    limits_batches: bool = False
 
     def __post_init__(self) -> None:
         if self.cap < 1 or self.queues < 1 or not self.quantum_s > 0.0:

@@ -40,6 +40,7 @@ class ThunderAgent:
     patience_s: float = 0.0
     guarded_places: int = UNGUARDED
     touches: bool = False
+    limits_batches: bool = False
     name: str = "thunderagent"
 
     def __post_init__(self) -> None:

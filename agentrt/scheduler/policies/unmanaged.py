@@ -19,6 +19,7 @@ class Unmanaged:
     name = "fcfs"
     patience_s = 0.0
     guarded_places = UNGUARDED
+    limits_batches = False
     touches = False
 
     def rank(self, call: Call, outlook: Outlook, now: float) -> float:

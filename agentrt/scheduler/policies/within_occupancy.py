@@ -15,6 +15,7 @@ class WithinOccupancy:
         self.admission = ByOccupancy(patience_s=patience_s)
         self.patience_s = self.admission.patience_s
         self.touches = self.admission.touches
+        self.limits_batches = self.admission.limits_batches
         self.guarded_places = self.admission.guarded_places
 
     def short_to_enter(self, replica: Replica, call: Call, needed_blocks: int) -> float:

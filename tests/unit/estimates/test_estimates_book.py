@@ -123,7 +123,7 @@ def test_what_is_stored_is_bounded_whatever_names_come() -> None:
     assert len(json.dumps(estimates.to_json())) < 1.1 * size < 2_000_000
 
 
-@pytest.mark.parametrize("damaged", [None, {}, {"version": 2}, {"version": 1}, [1]])
+@pytest.mark.parametrize("damaged", [None, {}, {"version": 3}, {"version": 2}, {"version": 1}, [1]])
 def test_estimates_of_another_form_are_refused(damaged: object) -> None:
     with pytest.raises(StoreError, match="discard them"):
         Estimates.from_json(damaged)

@@ -191,8 +191,9 @@ def test_a_program_without_a_place_moves_when_it_has_waited_for_its_blocks() -> 
     core.handle(finished("0.0", 41), 11.0)
     assert core.handle(ready("2.0", 40), 12.0) == [SendCall("2.0", "r0")]
     core.handle(finished("1.0", 46), 13.0)
-    # As long as its prefix takes to compute: the 7 blocks there are of it, besides the system's.
-    moves_at = 14.0 + core.outlook.rebuild_s("r0", 17, 17)
+    # As long as its prefix takes to compute: the 6 blocks there are of it, besides the system's. Answers
+    # have grown by a block, so one is kept free for the next.
+    moves_at = 14.0 + core.outlook.rebuild_s("r0", 16, 16)
     assert core.handle(ready("0.1", 42), 14.0) == [SetTimer("places", moves_at)]
     assert core.handle(TimerFired("places"), moves_at) == [SendCall("0.1", "r1")]
 
@@ -307,7 +308,9 @@ def test_an_error_tells_the_story_of_its_program_and_of_no_other() -> None:
 def test_programs_that_grow_by_leaps_get_fewer_places() -> None:
     def admitted(grows_to: int) -> int:
         core = scheduler(
-            ByOccupancy(headroom=0.0, growth_turns=2.0, space_price=0.0), programs=9, kv_blocks=400
+            ByOccupancy(headroom=0.0, growth_turns=2.0, space_price=0.0, limits_batches=False),
+            programs=9,
+            kv_blocks=400,
         )
         core.handle(ready("0.0"), 10.0)
         core.handle(finished("0.0", 20 + grows_to), 11.0)
@@ -315,8 +318,8 @@ def test_programs_that_grow_by_leaps_get_fewer_places() -> None:
         return sum(len(actions) for actions in sent)
 
     assert admitted(grows_to=0) == 8
-    # 300 blocks grown once count as 300/64 on average, and four such growths are kept free a place.
-    assert admitted(grows_to=300) < 8
+    # An answer had 60 blocks: room for two such is kept free for each that has a place.
+    assert admitted(grows_to=60) == 2
 
 
 def test_first_calls_are_refused_when_enough_of_the_tenant_s_wait_already() -> None:

@@ -42,7 +42,7 @@ def test_it_is_the_one_with_the_least_share_occupied_that_can_take_a_call(
             replica.send(Call(f"c{number}", program, (Run(number << 16, blocks),), 0, 0.0), 0.0)
         elif move == "end" and replica.running:
             call = next(iter(replica.running.values()))
-            replica.end(call, None)
+            replica.end(call, 0.0, None)
             replica.unplace(call.program)
         elif move == "remove" and replica in there:
             there.remove(replica)

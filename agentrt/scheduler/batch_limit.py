@@ -1,0 +1,59 @@
+"""`BatchLimit`: no more calls at once than end programs sooner."""
+
+from __future__ import annotations
+
+from agentrt.scheduler.fleet import Fleet
+from agentrt.scheduler.outlook import Outlook
+from agentrt.scheduler.policy import Policy
+from agentrt.scheduler.replica import Replica
+from agentrt.scheduler.state import Call
+from agentrt.scheduler.tenants import TenantQueues
+
+_LEAST_RUNNING = 2
+# A replica that nothing is known of gets few calls, and one more with each that it has answered.
+_FIRST_RUNNING, _WELL_KNOWN = 4, 32
+
+
+class BatchLimit:
+    """Where an engine is bound by computing, a further call at once only makes the others slower.
+
+    Programs then end sooner, in the mean, if they begin one after another. Only who enters is held
+    back: calls of programs with a place go on.
+    """
+
+    def __init__(
+        self, policy: Policy, outlook: Outlook, fleet: Fleet, entering: TenantQueues
+    ) -> None:
+        self._policy = policy
+        self._outlook = outlook
+        self._fleet = fleet
+        self._entering = entering
+
+    def is_enough(self, replica: Replica, call: Call) -> bool:
+        """Whether all programs end sooner if that of `call` does not begin to compute there now.
+
+        Where all of them fit the cache to their ends it is not asked: there nobody waits.
+        """
+        running = len(replica.running)
+        if not self._policy.limits_batches or running < _LEAST_RUNNING:
+            return False
+        batches = self._outlook.estimates.batches(replica.replica_id)
+        programs = self._entering.live / len(self._fleet.replicas)
+        prefill_s = self._outlook.prefill_s(replica.replica_id, *batches.mean_prompt)
+        worth = max(batches.worth_running(programs, prefill_s), _LEAST_RUNNING)
+        if batches.observed < _WELL_KNOWN:
+            worth = min(worth, _FIRST_RUNNING + batches.observed)
+        return running + 1 > worth and self._will_overflow(replica, call, programs)
+
+    def _will_overflow(self, replica: Replica, call: Call, programs: float) -> bool:
+        """Whether the contexts of `programs` programs, at their ends, outgrow the cache.
+
+        Before anything has grown there, turns are taken to add as much as this prompt.
+        """
+        growth_blocks = replica.prompt_growth + replica.answer_growth
+        entering_blocks = replica.needed_blocks(call.chain)
+        turns = self._outlook.estimates.turns.left(call.program.workflow, 1)
+        outside = max(0.0, programs - len(replica.placed))
+        now_blocks = replica.occupied_blocks + outside * entering_blocks
+        grown_blocks = programs * turns * (growth_blocks or entering_blocks)
+        return now_blocks + grown_blocks > replica.capacity_blocks
