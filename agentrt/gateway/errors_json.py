@@ -132,7 +132,7 @@ async def send_refusal(refusal: Refusal, send: AsgiSend) -> None:
 def _rejected(error: RequestRejected) -> Refusal:
     """Ours has its status, or is about the model; a server's that has no body left is a 4xx."""
     status = error.status
-    if status is None:
+    if status is None or (status == HTTPStatus.NOT_FOUND and not error.url):
         message = _said(error, "no server has that model")
         return Refusal(status=HTTPStatus.NOT_FOUND, message=message, code="model_not_found")
     if error.url and status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

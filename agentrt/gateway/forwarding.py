@@ -138,10 +138,10 @@ class Forwarding:
 
     async def _keep(self, passed: PassedAnswer, reader: AnswerReader, replica: Replica) -> None:
         body = await passed.read()
-        replica.first_token()
         for_client = reader.feed(body) + reader.end()
-        if not reader.is_whole and not _is_json(body):
+        if not reader.is_understood and not _is_json(body):
             raise InvalidAnswer("the answer is not JSON", url=self._url)
+        replica.first_token()
         headers = to_client(passed.headers, request_id=self._request_id)
         headers.append((b"content-length", str(len(for_client)).encode()))
         self._answer.begin(passed.status, headers)

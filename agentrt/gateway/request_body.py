@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -11,6 +12,9 @@ from agentrt.errors import RequestRejected
 from agentrt.gateway.services import Headers
 
 AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+_DISCARD_WITHIN_S = 2.0
 
 
 class ClientGone(Exception):  # noqa: N818  nothing is wrong
@@ -34,6 +38,7 @@ async def read_body(
         )
     length = headers.get("content-length", "")
     if length.isdigit() and int(length[:20]) > max_bytes:
+        await _discard(receive)
         raise _too_long(max_bytes)
     body = bytearray()
     try:
@@ -44,6 +49,8 @@ async def read_body(
                     raise ClientGone
                 piece: bytes = message.get("body", b"")
                 if len(body) + len(piece) > max_bytes:
+                    body.clear()
+                    await _discard(receive)
                     raise _too_long(max_bytes)
                 if not message.get("more_body", False):
                     # Nearly all bodies come in one piece.
@@ -53,6 +60,14 @@ async def read_body(
         raise RequestRejected(
             f"the body did not come within {timeout_s:g} s", status=HTTPStatus.REQUEST_TIMEOUT
         ) from None
+
+
+async def _discard(receive: AsgiReceive) -> None:
+    """Read on for a while: who is still writing when the connection closes never sees the answer."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DISCARD_WITHIN_S):
+            while (await receive()).get("more_body", False):
+                pass
 
 
 def _too_long(max_bytes: int) -> RequestRejected:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -40,7 +40,8 @@ class PoolTurns:
     def __init__(self, urls: Sequence[str], *, max_running: int | None = None) -> None:
         backends = {f"r{number}": OpenAIBackend(url, model="m") for number, url in enumerate(urls)}
         clock = SystemClock()
-        self.backends = backends
+        self.backends = dict(backends)
+        self.made = backends
         self.pool = Pool("m", backends, clock=clock, scheduling=Scheduling(kv_tokens=max_running))
         self.fleet = Fleet({"large": self.pool}, clock=clock)
         self.completions: list[Completion] = []
@@ -91,6 +92,13 @@ class PoolTurns:
 
     def close(self) -> None:
         self.fleet.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until it does."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110  what is looked at has nobody who would tell
+            await asyncio.sleep(0.001)
 
 
 @dataclass
@@ -166,7 +174,7 @@ async def running_gateway(
             stop.set()
     finally:
         turns.close()
-        for backend in turns.backends.values():
+        for backend in turns.made.values():
             await backend.aclose()
         for passthrough in by_id.values():
             await passthrough.aclose()
