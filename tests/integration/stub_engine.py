@@ -23,6 +23,7 @@ class StubEngine:
         is_slow: `/health` answers nothing any more.
         asked: The bodies of all calls.
         started_at: As its metrics say.
+        running, used_share: Likewise: calls, and the part of its KV cache that they are at work on.
     """
 
     models: tuple[str, ...] = ("m",)
@@ -31,6 +32,8 @@ class StubEngine:
     is_well: bool = True
     is_slow: bool = False
     started_at: float = 1.0
+    running: int = 0
+    used_share: float = 0.0
     asked: list[Any] = field(default_factory=list)
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -110,6 +113,8 @@ class StubEngine:
         return (
             f'vllm:cache_config_info{{block_size="16",num_gpu_blocks="{blocks}"}} 1.0\n'
             f"process_start_time_seconds {self.started_at}\n"
+            f'vllm:num_requests_running{{model_name="m"}} {self.running}\n'
+            f'vllm:kv_cache_usage_perc{{model_name="m"}} {self.used_share}\n'
         )
 
 

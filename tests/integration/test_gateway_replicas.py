@@ -22,7 +22,7 @@ from agentrt.ir.hints import Hints
 from agentrt.ir.request import Chunk, Completion
 from agentrt.runtime.pool import Replica
 from agentrt.runtime.scheduling import Scheduled, Scheduling
-from agentrt.scheduler.events import CallReady, ReplicaDown, ReplicaUp
+from agentrt.scheduler.events import CallReady, ReplicaDown, ReplicaReported, ReplicaUp
 from tests.integration.stub_engine import StubEngine, begin_and_hang, failing, hang
 from tests.unit.gateway.turns_world import ByName, Known, asking
 
@@ -262,3 +262,26 @@ async def test_what_clients_do_wrong_is_no_failure_of_a_replica() -> None:
                 await found.ask()
         assert len([entry for entry in found.log if isinstance(entry.event, CallReady)]) == 5
         assert found.replicas.states[0].is_up
+
+
+async def test_calls_of_others_take_room_from_ours_while_they_run() -> None:
+    async with StubEngine() as engine, gateway(engine) as found:
+        (pool,) = found.replicas.models.pools.values()
+        (replica,) = pool.scheduler.replicas
+        engine.running, engine.used_share = 3, 0.25
+        await until(lambda: replica.capacity_blocks < 6250)
+        assert replica.capacity_blocks == 6250 - 1562
+        engine.running = 0
+        await until(lambda: replica.capacity_blocks == 6250)
+
+
+async def test_calls_of_ours_are_not_taken_for_others() -> None:
+    async with StubEngine(answer=hang) as engine, gateway(engine) as found:
+        asked = [asyncio.ensure_future(found.ask(f"p{number}")) for number in range(2)]
+        await until(lambda: len(engine.asked) == 2)
+        engine.running, engine.used_share = 2, 0.9
+        await asyncio.sleep(0.3)
+        assert not any(isinstance(entry.event, ReplicaReported) for entry in found.log)
+        for one in asked:
+            one.cancel()
+        await asyncio.wait(asked)
