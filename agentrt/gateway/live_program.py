@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
-from typing import Protocol
 
 from agentrt.gateway.asked import Asked
 from agentrt.gateway.program_pauses import Pauses
+from agentrt.gateway.recognises import Recognition
 from agentrt.ir.prefix import Chain, block_count, shared_blocks
 from agentrt.ir.request import Completion, Request, Usage
 from agentrt.runtime.fleet import ScheduledProgram, Served
@@ -35,19 +35,6 @@ class Ending(Enum):
     def is_whole(self) -> bool:
         """Whether it did all it had to do, as far as can be told: estimates learn from those."""
         return self in {Ending.FINAL, Ending.ENDED, Ending.IDLE}
-
-
-class Recognition(Protocol):
-    """Which program a request belongs to: `Recognised` is one."""
-
-    @property
-    def program_id(self) -> ProgramId: ...
-    @property
-    def parent_id(self) -> ProgramId: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def results(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

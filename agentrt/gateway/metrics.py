@@ -11,10 +11,10 @@ from prometheus_client.registry import Collector
 
 from agentrt.errors import RateLimited
 from agentrt.gateway.live_program import EndedProgram, LiveProgram
-from agentrt.gateway.programs import Turn
 from agentrt.gateway.programs_view import STATES, ReplicaView, Schedulers
 from agentrt.gateway.replicas import Replicas
 from agentrt.gateway.services import Answered
+from agentrt.gateway.turn_observer import Turn
 
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 _LAGS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)

@@ -6,8 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 from agentrt.clock import Clock
 from agentrt.errors import BackendError
@@ -17,13 +16,14 @@ from agentrt.gateway.live_program import (
     Ending,
     LiveProgram,
     Quiet,
-    Recognition,
     kind_of,
 )
 from agentrt.gateway.program_hints import hints_for
 from agentrt.gateway.program_pauses import Pauses
+from agentrt.gateway.recognises import R, Recognises, Recognition
 from agentrt.gateway.replicas import Replicas
 from agentrt.gateway.sending import Sending
+from agentrt.gateway.turn_observer import Observer, Turn
 from agentrt.gateway.turns import Caller, Forward
 from agentrt.ir.hints import Hints
 from agentrt.ir.request import Completion, Usage
@@ -32,48 +32,6 @@ from agentrt.runtime.pool import Pool, Replica
 from agentrt.scheduler.events import ProgramId
 
 _ENDED_REMEMBERED = 1000
-
-
-R = TypeVar("R", bound=Recognition)
-
-
-class Recognises(Protocol[R]):
-    """Tells the programs of requests: `agentrt.gateway.recognition` does."""
-
-    def recognise(self, asked: Asked, *, tenant: str, now: float) -> R: ...
-    def answered(self, recognised: R, completion: Completion, *, response_id: str = "") -> None: ...
-    def failed(self, recognised: R) -> None: ...
-    def end(self, program_id: ProgramId) -> None: ...
-
-
-class Observer(Protocol):
-    """Told what becomes of requests. `agentrt.gateway.metrics` counts it."""
-
-    def recognised(self, reason: str) -> None: ...
-    def turned(self, turn: Turn) -> None: ...
-    def ended(self, program: EndedProgram) -> None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
-    """One request that is over, and how it went.
-
-    Attributes:
-        came_at: When it came.
-        ended_at: When it was over.
-        usage: Of its answer, if there was one.
-        seen_tokens: Of its prompt: what the replica had computed for the program before.
-        error: Why there was none; None: there was one, or the client has gone.
-    """
-
-    model: str
-    tenant: str
-    came_at: float
-    ended_at: float
-    sending: Sending
-    usage: Usage
-    seen_tokens: float
-    error: BaseException | None
 
 
 Salt = Callable[[str, str], str]

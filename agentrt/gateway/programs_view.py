@@ -81,8 +81,13 @@ class ReplicaView:
 class Schedulers:
     """All pools at one moment, with their programs by name."""
 
-    def __init__(self, replicas: Replicas, now: float) -> None:
+    def __init__(self, replicas: Replicas, now: float, *, is_private: bool = False) -> None:
+        """With `is_private` replicas have numbers: where they are is their operator's business."""
         self.now = now
+        self._names = {
+            state.replica_id: f"replica {number}" if is_private else state.replica_id
+            for number, state in enumerate(replicas.states, start=1)
+        }
         self._pools = [
             (pool, {program.program_id: program for program in pool.scheduler.programs})
             for pool in replicas.models.pools.values()
@@ -112,7 +117,7 @@ class Schedulers:
         if placed is None or _is_between(live, placed.program):
             why, since = "waits for a replica of the model", live.last_at
         else:
-            why, since = placed.story(live, self.now)
+            why, since = placed.story(live, self.now, self._names)
         program = None if placed is None else placed.program
         return ProgramView(
             program_id=live.program_id,
@@ -131,7 +136,7 @@ class Schedulers:
             context_blocks=0
             if program is None
             else sum(context.reference.blocks for context in program.contexts),
-            replica="" if program is None else program.replica_id or "",
+            replica="" if program is None else self._names.get(program.replica_id or "", ""),
             agents=len(live.agents),
         )
 
@@ -149,10 +154,10 @@ class Schedulers:
         models = () if state.capabilities is None else state.capabilities.models
         known = _scheduled(self._pools, state.replica_id) if state.is_up else None
         view = ReplicaView(
-            replica=state.replica_id,
+            replica=self._names[state.replica_id],
             models=models,
             is_up=state.is_up,
-            why=state.reason,
+            why=state.reason if self._names[state.replica_id] == state.replica_id else "",
             since_s=round(self.now - state.since, 3),
         )
         if known is None:
@@ -186,37 +191,37 @@ class _Placed:
         order = (ProgramPhase.REASONING, ProgramPhase.QUEUED, ProgramPhase.ACTING)
         return order.index(self.program.phase)
 
-    def story(self, live: LiveProgram, now: float) -> tuple[str, float]:
+    def story(self, live: LiveProgram, now: float, names: Mapping[str, str]) -> tuple[str, float]:
         """Why it is where it is, and since when."""
+        home = names.get(self.program.replica_id or "", "")
         calls = self.program.calls.values()
         match self.program.phase:
             case ProgramPhase.REASONING:
                 call = next(call for call in calls if call.is_sent)
                 does = "answers" if call.first_token_at is not None else "reads the prompt"
-                return f"{call.replica_id} {does}", call.sent_at or now
+                return f"{names.get(call.replica_id or '', '')} {does}", call.sent_at or now
             case ProgramPhase.QUEUED:
                 call = min(calls, key=lambda call: call.ready_at)
-                return self._waits_for(call), call.ready_at
+                return self._waits_for(call, home), call.ready_at
             case ProgramPhase.ACTING:
-                return self._acts(live, now)
+                return self._acts(live, now, home)
 
-    def _waits_for(self, call: Call) -> str:
+    def _waits_for(self, call: Call, home: str) -> str:
         if not self.pool.is_up:
             return f"no replica of {self.pool.name} is up"
         if not self.program.has_place:
             others = self.waiting - 1
             return f"waits for a place, with {others} others" if others else "waits for a place"
-        where = f"at {self.program.replica_id}, where it has its place"
+        where = f"at {home}, where it has its place"
         for replica in self.pool.scheduler.replicas:
             if call.call_id in replica.followers:
                 return f"waits until another call has computed what they share, {where}"
         return f"waits for room {where}"
 
-    def _acts(self, live: LiveProgram, now: float) -> tuple[str, float]:
+    def _acts(self, live: LiveProgram, now: float, home: str) -> tuple[str, float]:
         does = _doing(live, now)
-        where = self.program.replica_id
         if not self.program.has_place:
-            left = f"; its context is not kept at {where}" if where else ""
+            left = f"; its context is not kept at {home}" if home else ""
             return does + left, live.last_at
         until = [c.held_until for c in self.program.contexts if c.held_until is not None]
         kept_s = max(until, default=0.0) - now
@@ -226,7 +231,7 @@ class _Placed:
             how_long = "for as long as it takes"
         else:
             how_long = f"for {kept_s:.1f} s more, whoever waits"
-        return f"{does}; context kept at {where} {how_long}", live.last_at
+        return f"{does}; context kept at {home} {how_long}", live.last_at
 
 
 def programs_view(
@@ -238,7 +243,7 @@ def programs_view(
     tenant: str = "",
 ) -> dict[str, Any]:
     """As JSON. `tenant` sees its own programs alone; nobody in particular sees all of them."""
-    schedulers = Schedulers(replicas, now)
+    schedulers = Schedulers(replicas, now, is_private=bool(tenant))
     shown = [one for one in live if not tenant or one.tenant == tenant]
     views = [schedulers.view(one) for one in shown]
     gone = [one for one in ended if not tenant or one.tenant == tenant]

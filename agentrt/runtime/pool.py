@@ -18,6 +18,7 @@ from agentrt.errors import BackendError, BackendUnavailable, InvariantError, Rat
 from agentrt.ir.request import Capabilities, Completion
 from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
+from agentrt.runtime.pool_timers import PoolTimers
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
 from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.runtime.warming import Warming
@@ -121,7 +122,7 @@ class Pool:
             max_waiting=scheduling.max_waiting,
         )
         self._calls: dict[CallId, PoolCall] = {}
-        self._timers: dict[TimerId, asyncio.TimerHandle] = {}
+        self._timers = PoolTimers(clock, self._fired)
         self._now = -math.inf
 
     # -- replicas ----------------------------------------------------------------------------
@@ -296,9 +297,7 @@ class Pool:
     def close(self) -> None:
         """Nothing happens by itself any more."""
         self.warming.close()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._timers.close()
         for call in self._calls.values():
             call.wait_on()
 
@@ -313,7 +312,7 @@ class Pool:
                 if call_id in self._calls and self._calls[call_id].is_scheduled:
                     self._calls[call_id].refuse(over(self._calls[call_id].program_id))
             case SetTimer(timer_id, at):
-                self._set_timer(timer_id, at)
+                self._timers.set(timer_id, at)
             case Shed(call_id, retry_after_s):
                 message = f"the scheduler has no room for a call to the {self.name} model"
                 self._calls[call_id].refuse(RateLimited(message, retry_after_s=retry_after_s))
@@ -324,18 +323,10 @@ class Pool:
             case _:
                 assert_never(action)
 
-    def _set_timer(self, timer_id: TimerId, at: float) -> None:
-        def fire() -> None:
-            del self._timers[timer_id]
-            # A loop may be early by its clock's resolution; who asked for a time is told it has come.
-            self._now = max(self._now, at)
-            self.tell(TimerFired(timer_id))
-
-        earlier = self._timers.pop(timer_id, None)
-        if earlier is not None:
-            earlier.cancel()
-        delay_s = max(at - self._clock.now(), 0.0)
-        self._timers[timer_id] = asyncio.get_running_loop().call_later(delay_s, fire)
+    def _fired(self, timer_id: TimerId, at: float) -> None:
+        # A loop may be early by its clock's resolution; who asked for a time is told it has come.
+        self._now = max(self._now, at)
+        self.tell(TimerFired(timer_id))
 
     async def _sent(self, call_id: CallId, call: PoolCall, send: Send) -> Completion:
         while True:

@@ -70,7 +70,7 @@ class Gateway:
         assert self.programs.live == ()
         for pool in self.replicas.models.pools.values():
             pool.scheduler.check()
-            assert (pool._calls, pool._timers, pool.scheduler.programs) == ({}, {}, ())
+            assert (pool._calls, len(pool._timers), pool.scheduler.programs) == ({}, 0, ())
             for replica in pool.scheduler.replicas:
                 assert (replica.occupied_blocks, dict(replica.running)) == (0, {})
 

@@ -7,7 +7,7 @@ import asyncio
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
 from agentrt.estimates.next_tool import START
-from agentrt.gateway.programs import Turn
+from agentrt.gateway.turn_observer import Turn
 from agentrt.ir.hints import Hints
 from agentrt.ir.request import Completion, Message, Usage
 from agentrt.runtime.pool import Replica

@@ -81,6 +81,9 @@ def test_a_tenant_sees_its_own_programs_alone() -> None:
     mine, all_of_them = world.run(main)
     assert [p["program_id"] for p in mine["programs"]] == ["mine/p"]
     assert [p["program_id"] for p in mine["ended"]] == ["mine/q"]
+    assert (mine["replicas"][0]["replica"], mine["programs"][0]["replica"]) == ("replica 1",) * 2
+    assert "at replica 1 " in mine["programs"][0]["why"]
+    assert all_of_them["programs"][0]["replica"] == "a"
     assert len(all_of_them["programs"]) == len(all_of_them["ended"]) == 2
 
 
