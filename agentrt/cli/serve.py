@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK_S = 3.0
 """How long replicas are waited for before people are told which are there."""
-_NEEDED = ("starlette", "uvicorn", "httptools", "prometheus_client")
+_NEEDED = ("aiohttp", "starlette", "uvicorn", "httptools", "prometheus_client")
 _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  read, not listened at
 
 

@@ -2,6 +2,7 @@ import logging
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.gateway.asked import Asked
@@ -71,6 +72,7 @@ async def test_prompts_are_logged_only_where_that_was_asked_for(
     assert [record.getMessage() for record in caplog.records] == ["qwen: user: 'the secret\\nplan'"]
 
 
+@trying(deadline=None)  # no test asserts on time
 @given(st.text(), st.text())
 def test_no_name_of_a_clients_makes_a_line_of_its_own(model: str, program: str) -> None:
     answered = Answered(
