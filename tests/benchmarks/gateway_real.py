@@ -18,6 +18,7 @@ import asyncio
 import json
 import math
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -54,7 +55,10 @@ PRESSED, IDLE = 4.0, 0.5
 
 
 async def run(options: argparse.Namespace, rows: list[Row]) -> None:
-    """Every replay that `rows` does not have, added to it as it ends."""
+    """Every replay that `rows` does not have, added to it as it ends; SIGTERM ends it as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     roots = [url.rstrip("/").removesuffix("/v1") for url in options.vllm]
     async with AsyncExitStack() as stack:
         endpoints = [HttpEndpoint(root, EndpointOptions(model=options.model)) for root in roots]
@@ -69,7 +73,7 @@ async def run(options: argparse.Namespace, rows: list[Row]) -> None:
             endpoints=endpoints,
             sizes=await endpoints[0].sizes(),
             limit_s=options.limit,
-            logs=Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-real-"))),
+            logs=_logs(options.logs, stack),
             nonce=secrets.token_hex(4),
         )
         model = options.model or found[0].models[0]
@@ -88,6 +92,14 @@ async def run(options: argparse.Namespace, rows: list[Row]) -> None:
             if options.keep is not None:
                 with options.keep.open("a") as kept:
                     kept.write(row_line(row) + "\n")
+
+
+def _logs(given: Path | None, stack: AsyncExitStack) -> Path:
+    """Where contenders' output goes: kept if somebody says where."""
+    if given is None:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-real-")))
+    given.mkdir(parents=True, exist_ok=True)
+    return given
 
 
 def contenders_of(options: argparse.Namespace, roots: Sequence[str], model: str) -> list[Contender]:
@@ -158,6 +170,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds a replay may take")
     parser.add_argument("--only", default="", help="contenders, by their names between commas")
     parser.add_argument("--keep", type=Path, help="where replays are written down as they end")
+    parser.add_argument("--logs", type=Path, help="a folder for what contenders print")
     parser.add_argument(
         "--gateway", default="", help="a command with {port}, instead of `agentrt serve`"
     )
@@ -179,7 +192,7 @@ def main() -> None:
     try:
         asyncio.run(run(options, rows))
         is_whole = True
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         tell("interrupted: what there is")
     except BackendError as error:
         sys.exit(f"error: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import sys
 import time
@@ -107,7 +108,8 @@ async def measured(setting: Setting, load: Load, contender: Contender, repetitio
         figures=None,
         load_average=os.getloadavg()[0],
     )
-    log = setting.logs / f"{contender.name.replace(' ', '-')}.log"
+    name = re.sub(r"\W+", "-", contender.name)
+    log = setting.logs / f"{load.times:g}-{name}-{repetition + 1}.log"
     try:
         await setting.servers.idle()
         async with standing(contender, log) as url:
