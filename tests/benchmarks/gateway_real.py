@@ -113,7 +113,12 @@ def contenders_of(options: argparse.Namespace, roots: Sequence[str], model: str)
     caps = [int(cap) for cap in options.caps.split(",") if cap]
     found = contenders(roots, caps=caps, gateway=options.gateway, rivals=rivals, model=model)
     if options.only:
-        found = [each for each in found if each.name in options.only.split(",")]
+        wanted = options.only.split(",")
+        unknown = set(wanted) - {each.name for each in found}
+        if unknown:
+            known = ", ".join(each.name for each in found)
+            sys.exit(f"error: no contender {', '.join(sorted(unknown))}; there are: {known}")
+        found = [each for each in found if each.name in wanted]
     tell(f"contenders: {', '.join(each.name for each in found)}")
     missing = [
         name

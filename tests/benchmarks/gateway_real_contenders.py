@@ -20,7 +20,7 @@ from agentrt.runtime.workload_endpoint import EndpointOptions
 
 ALONE = "vllm alone"
 GATEWAY = "agentrt"
-GATEWAY_TOLD = "agentrt, X-Session-ID"
+GATEWAY_TOLD = "agentrt told (X-Session-ID)"
 THUNDERAGENT = "ThunderAgent"
 CAP = "cap "
 READY_S = 60.0
@@ -117,7 +117,7 @@ def contenders(
         found.append(Contender(name="vllm-router", command=routed, options=plain))
         found.append(
             Contender(
-                name="vllm-router, programs",
+                name="vllm-router (programs)",
                 command=(*routed, "--enable-program-scheduling"),
                 options=said(has_session_header=True, program_field="agent_hint.session_id"),
             )
