@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -73,8 +73,9 @@ async def gateway(
     """
     settings.check()
     clock = clock or SystemClock()
+    log = RequestLog(is_verbose=is_verbose)
     parts = _parts(settings, environ, clock)
-    services = parts.services(settings, RequestLog(is_verbose=is_verbose))
+    services = parts.services(settings, log)
     limits = GatewayLimits(
         max_requests=settings.max_requests, max_body_bytes=settings.max_body_bytes
     )
@@ -82,6 +83,7 @@ async def gateway(
     async with (
         aclosing(documents),
         _remembering(parts, documents),
+        _beside(parts.metrics.watch_loop(), log.keep_summing(clock)),
         aclosing(parts.engines),
         parts.replicas,
     ):
@@ -142,17 +144,23 @@ async def _remembering(parts: _Parts, documents: Documents) -> AsyncGenerator[No
     memory = Memory(documents, parts.learned, clock=parts.clock)
     await memory.restore()
     await memory.save()  # a secret that is new now is the same after whatever happens
-    tasks = [
-        asyncio.create_task(memory.keep_saving()),
-        asyncio.create_task(parts.metrics.watch_loop()),
-    ]
+    try:
+        async with _beside(memory.keep_saving()):
+            yield
+    finally:
+        await memory.save()
+
+
+@asynccontextmanager
+async def _beside(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """They run while the block does."""
+    tasks = [asyncio.create_task(loop) for loop in loops]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await memory.save()
 
 
 def _scheduling(settings: GatewaySettings, estimates: Estimates) -> Scheduling:

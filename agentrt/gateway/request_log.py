@@ -6,28 +6,66 @@ import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from agentrt.clock import Clock
 from agentrt.gateway.asked import Asked
 from agentrt.gateway.services import Answered
 from agentrt.gateway.turns import Caller, Forward, Turns
-from agentrt.ir.request import Completion
+from agentrt.ir.request import Completion, Usage
 
 _LOG = logging.getLogger("agentrt.gateway")
 _GONE = 499
+SUM_EVERY_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLog:
-    """Logs what goes wrong, or with `is_verbose` every request."""
+    """Logs what goes wrong, or every request; and of all of them, now and then, what they come to."""
 
-    is_verbose: bool = False
+    def __init__(self, *, is_verbose: bool = False) -> None:
+        self._is_verbose = is_verbose
+        self._sums = _Sums()
 
     def observe(self, answered: Answered) -> None:
         """A request is over."""
-        is_ours = answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_ours:
+        self._sums.add(answered)
+        if answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _LOG.warning(line_of(answered))
-        elif self.is_verbose:
+        elif self._is_verbose:
             _LOG.info(line_of(answered))
+
+    async def keep_summing(self, clock: Clock, every_s: float = SUM_EVERY_S) -> None:
+        """Log what requests came to, where there were any: for ever."""
+        while True:
+            await clock.sleep(every_s)
+            sums, self._sums = self._sums, _Sums()
+            if sums.requests:
+                _LOG.info("in %.0f s: %s", every_s, sums.line())
+
+
+@dataclass(slots=True)
+class _Sums:
+    requests: int = 0
+    refused: int = 0
+    failed: int = 0
+    gone: int = 0
+    usage: Usage = Usage()
+
+    def add(self, answered: Answered) -> None:
+        self.requests += 1
+        self.failed += answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        self.gone += answered.status == _GONE
+        self.refused += HTTPStatus.BAD_REQUEST <= answered.status < _GONE
+        self.usage += answered.usage
+
+    def line(self) -> str:
+        words = [f"{self.requests} requests"]
+        counts = {"refused": self.refused, "failed": self.failed, "gone": self.gone}
+        words += [f"{count} {what}" for what, count in counts.items() if count]
+        usage = self.usage
+        if usage.prompt_tokens:
+            ratio = usage.cached_tokens / usage.prompt_tokens
+            words.append(f"prompts of {usage.prompt_tokens:,} tokens, {ratio:.0%} cached")
+            words.append(f"answers of {usage.completion_tokens:,}")
+        return ", ".join(words)
 
 
 @dataclass(frozen=True, slots=True)

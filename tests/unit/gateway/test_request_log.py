@@ -1,10 +1,13 @@
+import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
+from agentrt.clock import SystemClock
 from agentrt.gateway.asked import Asked
 from agentrt.gateway.reading import read_request
 from agentrt.gateway.request_log import PromptLog, RequestLog, line_of
@@ -49,6 +52,33 @@ def test_every_request_is_when_that_is_wanted(caplog: pytest.LogCaptureFixture) 
         "200 chat/completions qwen tenant acme program p-1 at vllm+http://gpu0:8000 "
         "prompt 100 (cached 80) completion 7 first byte 0.250 s in all 1.500 s req-1",
         "503 upstream_unavailable responses in all 2.000 s req-2",
+    ]
+
+
+class ThreeTimes(SystemClock):
+    """Time that goes by at once, and ends."""
+
+    def __init__(self) -> None:
+        self._left = 3
+
+    async def sleep(self, seconds: float) -> None:
+        if not self._left:
+            raise asyncio.CancelledError
+        self._left -= 1
+
+
+async def test_what_requests_come_to_is_logged_where_there_were_any(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "agentrt.gateway")
+    log = RequestLog()
+    for answered in (DONE, DONE, replace(DONE, status=429), replace(DONE, status=499), FAILED):
+        log.observe(answered)
+    with pytest.raises(asyncio.CancelledError):
+        await log.keep_summing(ThreeTimes())
+    assert [record.getMessage() for record in caplog.records][1:] == [
+        "in 60 s: 5 requests, 1 refused, 1 failed, 1 gone, "
+        "prompts of 400 tokens, 80% cached, answers of 28"
     ]
 
 
