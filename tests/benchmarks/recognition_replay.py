@@ -61,7 +61,7 @@ def asked(turn: Turn) -> Asked:
 def replay(
     programs: Sequence[Program], *, at_once: int, seed: int, recogniser: Recogniser | None = None
 ) -> list[tuple[str, Recognised, float]]:
-    """The true program, what was recognised, and the seconds it took, of each turn in order.
+    """The true program, what was recognised, and the CPU seconds it took, of each turn in order.
 
     `at_once` programs run at a time, each beginning where another ends; all begin within seconds of
     one another at first. Thinking and answering take exponential times.
@@ -91,9 +91,9 @@ def replay(
         turn = program.turns[position]
         if recognised is None:
             request = asked(turn)
-            began = time.perf_counter()
+            began = time.thread_time()
             recognised = recogniser.recognise(request, tenant="t", now=now, is_retry=turn.is_retry)
-            took = time.perf_counter() - began
+            took = time.thread_time() - began
             made.append((program.name, recognised, took))
             add(now + rng.expovariate(1 / ANSWERS_S), number, position, recognised)
             continue
