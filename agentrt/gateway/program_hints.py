@@ -7,8 +7,8 @@ from hashlib import sha256
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.next_tool import END, START
 from agentrt.gateway.live_program import LiveProgram
-from agentrt.gateway.program_pauses import REPLY
 from agentrt.ir.hints import Hints
+from agentrt.scheduler.events import REPLY
 
 _FIRST_PRIORITY = 1 << 30
 _HELD_QUANTILE = 0.9

@@ -19,7 +19,7 @@ from agentrt.gateway.live_program import (
     kind_of,
 )
 from agentrt.gateway.program_hints import hints_for
-from agentrt.gateway.program_pauses import Pauses
+from agentrt.gateway.program_pauses import Pauses, silence_s
 from agentrt.gateway.recognises import R, Recognises, Recognition
 from agentrt.gateway.replicas import Replicas
 from agentrt.gateway.sending import Sending
@@ -230,7 +230,9 @@ class Programs(Generic[R]):
         if program.is_final:
             self._end(program, Ending.FINAL)
             return
-        seconds = self._quiet.expire_s if ending is Ending.EXPIRED else self._quiet.idle_s
+        seconds = self._quiet.expire_s
+        if ending is not Ending.EXPIRED:
+            seconds = min(self._quiet.idle_s, silence_s(program.workflow, self._estimates))
         program.leave_in(seconds, lambda: self._end(program, ending))
 
     async def _embed(self, model: str, caller: Caller, sending: Sending) -> Completion:

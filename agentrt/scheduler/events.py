@@ -16,6 +16,10 @@ CallId: TypeAlias = str
 ReplicaId: TypeAlias = str
 TimerId: TypeAlias = str
 
+REPLY = "(reply)"
+"""The `tool` of an answer that called none, where it is not known to be the last: a person reads it, or
+an agent whose actions are in its text. Nothing may come of it. No tool has such a name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramArrived:

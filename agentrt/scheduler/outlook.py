@@ -9,7 +9,7 @@ from agentrt.estimates.distribution import Distribution
 from agentrt.estimates.durations import ToolUse
 from agentrt.ir.prefix import shared_blocks
 from agentrt.ir.request import Usage
-from agentrt.scheduler.events import ReplicaId
+from agentrt.scheduler.events import REPLY, ReplicaId
 from agentrt.scheduler.state import Call, Pause, Program
 
 _ANY_TOOL = ToolUse("")
@@ -154,6 +154,13 @@ class Outlook:
         if len(at_work) > 1:
             use, started_at = max(at_work, key=lambda entry: self._expected_end(*entry))
         return next_call.next_call_of(use), started_at
+
+    def goes_on(self, pause: Pause) -> float:
+        """P(a call goes on from `pause`). Where a tool was called, its result is wanted."""
+        uses = [*(use for use, _ in pause.pending.values()), *(use for use, _ in pause.returned)]
+        if any(use.tool != REPLY for use in uses):
+            return 1.0
+        return self.estimates.turns.goes_on(pause.program.workflow, pause.turn)
 
     def prefill_s(
         self, replica_id: ReplicaId, computed_tokens: float, prompt_tokens: float

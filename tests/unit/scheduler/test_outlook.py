@@ -12,6 +12,7 @@ from agentrt.ir.prefix import Chain, Run
 from agentrt.ir.request import Usage
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
+    REPLY,
     CallFinished,
     CallReady,
     CallStarted,
@@ -263,3 +264,22 @@ def test_when_all_tools_are_back_the_wait_is_the_clients_own_time_from_then_on()
     _play(scheduler, *FIRST_TURN, (1.0, started("t0", SH)), (7.0, ToolFinished("p", "t0")))
     outlook = scheduler.outlook
     assert outlook.wait(_pause(scheduler)) == (outlook.estimates.next_call.after_tools(), 7.0)
+
+
+def test_a_tool_s_result_is_wanted_and_a_reply_may_be_the_last() -> None:
+    estimates = Estimates()
+    for _ in range(200):  # programs of two turns
+        estimates.turns.observe("swe", 1, is_last=False)
+        estimates.turns.observe("swe", 2, is_last=True)
+    scheduler = _scheduler(estimates)
+    _play(scheduler, *FIRST_TURN)
+    (first,) = scheduler.programs[0].pauses.values()
+    assert scheduler.outlook.goes_on(first) > 0.95
+    _play(scheduler, (1.0, started("t0", ToolUse(REPLY))), (2.0, ready("c1", _prefix(30))))
+    _play(scheduler, (3.0, finished("c1", _prefix(32))))
+    second = scheduler.programs[0].pauses["c1"]
+    assert scheduler.outlook.goes_on(second) < 0.05
+    _play(scheduler, (3.0, started("t1", ToolUse(REPLY))))
+    assert scheduler.outlook.goes_on(second) < 0.05
+    _play(scheduler, (3.0, started("t2", SH)))
+    assert scheduler.outlook.goes_on(second) == 1.0
