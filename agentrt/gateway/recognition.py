@@ -167,7 +167,7 @@ class Recogniser:
         """The program is over: what goes on from it, or has its name, is a new program."""
         self._programs.end(program_id)
 
-    def snapshot(self, now: float, *, most_programs: int = 10_000) -> JsonObject:
+    def snapshot(self, now: float, *, most_programs: int = 2_000) -> JsonObject:
         """What is remembered of the programs used last, as JSON; there is no text in it."""
         latest = self._programs.latest(most_programs)
         return {"version": VERSION, "programs": [written_program(one, now) for one in latest]}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from agentrt.errors import InputError
 from agentrt.gateway.asked import JsonObject
 from agentrt.gateway.conversation_ends import End, EndState, Place, Remembered
 
 VERSION = 1
+
+_STATES = {state: state.value for state in EndState}
 
 
 def written_program(program: Remembered, now: float) -> JsonObject:
@@ -43,18 +46,11 @@ def read_programs(state: JsonObject, now: float) -> list[Remembered]:
         raise InputError(f"state of programs: {error!r}") from error
 
 
-def _written_end(end: End, answer: int) -> JsonObject:
-    return {
-        "key": end.place.key,
-        "state": end.state.value,
-        "is_prompt": end.is_prompt,
-        "is_first": end.is_first,
-        "rest": list(end.place.rest),
-        "system": end.place.system,
-        "units": end.place.units,
-        "said": end.said,
-        "answer": answer,
-    }
+def _written_end(end: End, answer: int) -> list[Any]:
+    """In a list, as there are many of them and the gateway waits meanwhile."""
+    place = end.place
+    marks = (_STATES[end.state], end.is_prompt, end.is_first)
+    return [place.key, place.units, place.rest, place.system, end.said, answer, *marks]
 
 
 def _read_program(told: JsonObject, now: float) -> Remembered:
@@ -69,26 +65,17 @@ def _read_program(told: JsonObject, now: float) -> Remembered:
     return program
 
 
-def _read_ends(told: Iterable[JsonObject], program: Remembered) -> Iterable[End]:
+def _read_ends(told: Iterable[list[Any]], program: Remembered) -> Iterable[End]:
     found: list[tuple[End, int]] = []
-    for one in told:
-        state = EndState(one["state"])
-        length, digest = map(int, one["rest"])
-        end = End(
-            program,
-            Place(
-                int(one["key"]),
-                int(one["units"]),
-                rest=(length, digest),
-                system=int(one["system"]),
-            ),
-            # Whoever waits for an answer across a restart has lost its connection, and asks again.
-            EndState.FAILED if state is EndState.ASKED else state,
-            is_first=bool(one["is_first"]),
-        )
-        end.said = int(one["said"])
-        end.is_prompt = bool(one["is_prompt"])
-        found.append((end, int(one["answer"])))
+    for key, units, (length, digest), system, said, answer, state_name, is_prompt, is_first in told:
+        state = EndState(state_name)
+        place = Place(int(key), int(units), (int(length), int(digest)), int(system))
+        # Whoever waits for an answer across a restart has lost its connection, and asks again.
+        state = EndState.FAILED if state is EndState.ASKED else state
+        end = End(program, place, state, is_first=bool(is_first))
+        end.said = int(said)
+        end.is_prompt = bool(is_prompt)
+        found.append((end, int(answer)))
     for end, answer in found:
         if answer >= 0:
             end.answer = found[answer][0]
