@@ -6,22 +6,24 @@ import asyncio
 import importlib.util
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentrt.cli.connection import environment_settings
-from agentrt.cli.failure import UsageError
-from agentrt.cli.output import Answers
+from agentrt.cli.failure import INTERRUPTED, UsageError
+from agentrt.cli.output import Answers, tell
 from agentrt.errors import InputError
 
 if TYPE_CHECKING:
     from agentrt.gateway.assembly import Gateway
     from agentrt.gateway.settings import GatewaySettings
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _FIRST_LOOK_S = 3.0
 """How long replicas are waited for before people are told which are there."""
 _NEEDED = ("aiohttp", "starlette", "uvicorn", "httptools", "prometheus_client")
@@ -43,7 +45,7 @@ class ServeOptions:
 
 
 def serve_gateway(options: ServeOptions, answers: Answers) -> int:
-    """Serve until a signal, then drain. 0 once nothing is left."""
+    """Serve until a signal, then drain: 0 once nothing is left, or 130 at a second signal."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -57,7 +59,10 @@ def serve_gateway(options: ServeOptions, answers: Answers) -> int:
         settings = settings.model_copy(update={"store": environment_settings().store})
     settings.check()
     with _log_on_stderr(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, options, answers))
+        try:
+            runner.run(_serve(settings, options, answers))
+        except asyncio.CancelledError:  # told to stop a second time
+            return INTERRUPTED
     return 0
 
 
@@ -69,24 +74,53 @@ async def _serve(settings: GatewaySettings, options: ServeOptions, answers: Answ
     async with gateway(
         settings, os.environ, data_dir=data_dir, is_verbose=options.is_verbose
     ) as found:
-        await found.replicas.settled(_FIRST_LOOK_S)
 
         def ready(port: int) -> None:
             told = ready_json(settings, found, port)
             answers.json(told) if options.is_json else answers.text(ready_text(told))
 
-        try:
-            await serve(
-                found.app,
-                host=settings.host,
-                port=settings.port,
-                drain_s=settings.drain_s,
-                on_bound=ready,
-            )
-        except InputError as error:
-            raise UsageError(
-                str(error), hint="--port 0 takes a free one, --host another address"
-            ) from error
+        def stopping() -> None:
+            count, seconds = found.app.under_way, settings.drain_s
+            under_way = f": {count} requests may take {seconds:g} s more" if count else ""
+            tell(f"stopping{under_way} (Ctrl-C again ends it at once)")
+
+        with _told_to_stop(stopping) as stop:
+            await found.replicas.settled(_FIRST_LOOK_S)
+            try:
+                await serve(
+                    found.app,
+                    host=settings.host,
+                    port=settings.port,
+                    drain_s=settings.drain_s,
+                    on_bound=ready,
+                    stop=stop,
+                )
+            except InputError as error:
+                hint = "--port 0 takes a free one, --host another address"
+                raise UsageError(str(error), hint=hint) from error
+
+
+@contextmanager
+def _told_to_stop(stopping: Callable[[], None]) -> Generator[asyncio.Event]:
+    """What is set by the first signal inside the block; the second cancels the task that is in it."""
+    loop, task, stop = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+
+    def arrived() -> None:
+        if not stop.is_set():
+            stopping()
+            stop.set()
+        elif task is not None:
+            task.cancel()
+
+    with suppress(NotImplementedError):  # on Windows Ctrl-C cancels, as asyncio has it
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, arrived)
+    try:
+        yield stop
+    finally:
+        with suppress(NotImplementedError):
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
 
 
 def ready_json(settings: GatewaySettings, found: Gateway, port: int) -> dict[str, Any]:
