@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -41,6 +42,7 @@ class Metrics:
         self._models = _Labels()
         self._tenants = _Labels(most=1000)
         self._reasons = _Labels()
+        self._turns: dict[tuple[str, str], _Turns] = {}
         self._requests = Counter(
             "agentrt_requests",
             "Requests that are over, by the status that the client got; 499: it had gone.",
@@ -134,27 +136,54 @@ class Metrics:
 
     def turned(self, turn: Turn) -> None:
         """A turn is over."""
-        model, tenant = self._models.label(turn.model), self._tenants.label(turn.tenant)
+        key = self._models.label(turn.model), self._tenants.label(turn.tenant)
+        of = self._turns.get(key)
+        if of is None:
+            of = self._turns[key] = self._of(*key)
         sending = turn.sending
-        if sending.attempts:
-            self._retries.labels(model).inc(sending.attempts - 1)
+        if sending.attempts > 1:
+            of.retries.inc(sending.attempts - 1)
         if sending.sent_at is not None:
-            self._queue.labels(model, tenant).observe(max(0.0, sending.sent_at - turn.came_at))
+            of.queue.observe(max(0.0, sending.sent_at - turn.came_at))
         if sending.begun_at is not None:
-            ttft_s = max(0.0, sending.begun_at - turn.came_at)
-            self._first_token.labels(model, tenant).observe(ttft_s)
+            of.first_token.observe(max(0.0, sending.begun_at - turn.came_at))
         if isinstance(turn.error, asyncio.CancelledError):
-            self._disconnects.labels(model).inc()
+            of.disconnects.inc()
         elif isinstance(turn.error, RateLimited) and not sending.attempts:
-            self._sheds.labels(model).inc()
-        usage = turn.usage
-        self._tokens["prompt"].labels(model, tenant).inc(usage.prompt_tokens)
-        self._tokens["cached"].labels(model, tenant).inc(usage.cached_tokens)
-        self._tokens["completion"].labels(model, tenant).inc(usage.completion_tokens)
+            of.sheds.inc()
+        of.prompt.inc(turn.usage.prompt_tokens)
+        of.cached.inc(turn.usage.cached_tokens)
+        of.completion.inc(turn.usage.completion_tokens)
+
+    def _of(self, model: str, tenant: str) -> _Turns:
+        return _Turns(
+            queue=self._queue.labels(model, tenant),
+            first_token=self._first_token.labels(model, tenant),
+            prompt=self._tokens["prompt"].labels(model, tenant),
+            cached=self._tokens["cached"].labels(model, tenant),
+            completion=self._tokens["completion"].labels(model, tenant),
+            retries=self._retries.labels(model),
+            sheds=self._sheds.labels(model),
+            disconnects=self._disconnects.labels(model),
+        )
 
     def ended(self, program: EndedProgram) -> None:
         """A program is over."""
         self._ended.labels(program.how.value).inc()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Turns:
+    """What is counted of turns with one model, for one tenant: looking it up takes longer than counting."""
+
+    queue: Histogram
+    first_token: Histogram
+    prompt: Counter
+    cached: Counter
+    completion: Counter
+    retries: Counter
+    sheds: Counter
+    disconnects: Counter
 
 
 class _Labels:

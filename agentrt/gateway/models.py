@@ -16,18 +16,22 @@ from agentrt.runtime.pool import Pool
 from agentrt.scheduler.events import ReplicaId
 
 _MOST_NAMED = 20
+_MOST_SHOWN = 3
+_ANY = "any model"
 
 
 class Models:
     """The pools, by what their replicas serve. A pool stays when all its replicas have gone.
 
     Attributes:
-        pools: By name: that of their models. Those who only want to look at all of them.
+        pools: By the names of their models, together.
+        shared: Those that serve several models, or any.
     """
 
     def __init__(self, new_pool: Callable[[str], Pool], *, unavailable_s: float) -> None:
         """Args: how to make a pool of some name; how long a request waits for a model to appear."""
         self.pools: dict[str, Pool] = {}
+        self.shared: set[Pool] = set()
         self._new_pool = new_pool
         self._unavailable_s = unavailable_s
         self._served: dict[str, dict[str, Pool]] = {}
@@ -49,10 +53,12 @@ class Models:
         """A replica is up: its pool, which may be a new one."""
         self._expected.discard(replica_id)
         served = tuple(sorted(capabilities.models))
-        name = ", ".join(served) or "any model"
+        name = ", ".join(served) or _ANY
         pool = self.pools.get(name)
         if pool is None:
-            pool = self.pools[name] = self._new_pool(name)
+            pool = self.pools[name] = self._new_pool(_shown(served))
+            if len(served) != 1:
+                self.shared.add(pool)
         for model in served:
             self._served.setdefault(model, {})[name] = pool
         self._move(replica_id, name)
@@ -125,8 +131,8 @@ class Models:
         if not model and len(self._served) == 1:
             (model,) = self._served
         pools = tuple(self._served.get(model, {}).values())
-        if not pools and "any model" in self.pools:
-            pools = (self.pools["any model"],)
+        if not pools and _ANY in self.pools:
+            pools = (self.pools[_ANY],)
         if not pools:
             return None
         return model, tuple(sorted(pools, key=lambda pool: not pool.is_up))
@@ -136,3 +142,9 @@ class Models:
         listed = ", ".join(names[:_MOST_NAMED]) + (" ..." if len(names) > _MOST_NAMED else "")
         said = f"no replica serves the model {model!r}" if model else "the request names no model"
         return RequestRejected(f"{said}: there are {listed or 'none'}", status=404)
+
+
+def _shown(served: tuple[str, ...]) -> str:
+    """What people are told of a pool."""
+    more = len(served) - _MOST_SHOWN
+    return (", ".join(served[:_MOST_SHOWN]) or _ANY) + (f" and {more} more" if more > 0 else "")

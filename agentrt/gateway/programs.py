@@ -209,7 +209,9 @@ class Programs(Generic[R]):
                     send,
                     is_last=is_last,
                     pool=pool,
-                    salt=f"{own_salt}/{program.model}" if own_salt or "," in pool.name else "",
+                    salt=f"{own_salt}/{program.model}"
+                    if own_salt or pool in self._replicas.models.shared
+                    else "",
                 )
             except BackendError as error:
                 await sending.wait(error)

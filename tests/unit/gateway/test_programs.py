@@ -362,3 +362,15 @@ def test_a_call_refused_by_the_scheduler_is_not_tried_again() -> None:
     world.run(main)
     shed = [action for entry in world.log for action in entry.actions if isinstance(action, Shed)]
     assert len(shed) == 1
+
+
+def test_a_pool_of_many_models_is_told_of_in_few_words() -> None:
+    models = tuple(f"m{number:02}" for number in range(30))
+    world = World(Server(models, script="x"))
+
+    async def main() -> None:
+        await world.ask("p", model="m07")
+        await world.ask("p", model="m29")
+
+    world.run(main)
+    assert {entry.pool for entry in world.log} == {"m00, m01, m02 and 27 more"}
