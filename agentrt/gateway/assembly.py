@@ -21,6 +21,7 @@ from agentrt.gateway.live_program import Quiet
 from agentrt.gateway.memory import Memory, Part, estimates_part
 from agentrt.gateway.metrics import Metrics
 from agentrt.gateway.post import GatewayLimits
+from agentrt.gateway.private_fields import PrivateFields
 from agentrt.gateway.programs import Programs
 from agentrt.gateway.programs_view import programs_view
 from agentrt.gateway.recognition import Recognised, Recogniser
@@ -108,8 +109,7 @@ def _parts(settings: GatewaySettings, environ: Mapping[str, str], clock: Clock) 
         scheduling=scheduling,
         patience=Patience(unavailable_s=settings.unavailable_s),
     )
-    sharing = frozenset(tenant.name for tenant in settings.tenants if tenant.may_share_cache)
-    salts = Salts(new_secret(), sharing=sharing)
+    salts = Salts(new_secret(), sharing=_sharing(settings))
     recogniser = Recogniser()
     metrics = Metrics()
     programs = Programs(
@@ -163,6 +163,10 @@ async def _beside(*loops: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
         await asyncio.wait(tasks)
 
 
+def _sharing(settings: GatewaySettings) -> frozenset[str]:
+    return frozenset(tenant.name for tenant in settings.tenants if tenant.may_share_cache)
+
+
 def _scheduling(settings: GatewaySettings, estimates: Estimates) -> Scheduling:
     return Scheduling(
         estimates=estimates,
@@ -210,8 +214,9 @@ class _Parts:
             feedback.observe(answered)
             log.observe(answered)
 
+        guarded = PrivateFields(programs, _sharing(settings))
         return Services(
-            turns=PromptLog(programs) if settings.log_prompts else programs,
+            turns=PromptLog(guarded) if settings.log_prompts else guarded,
             authenticate=self.tenants.authenticate,
             admitted=self.tenants.admitted,
             passthrough=lambda replica: engines.passthrough(replica.replica_id),

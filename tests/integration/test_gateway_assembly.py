@@ -117,6 +117,23 @@ async def test_those_that_may_share_send_no_salt_but_what_they_ask_for() -> None
     assert engine.salts == [None, "mine"]
 
 
+async def test_no_tenant_names_contexts_of_other_requests_to_the_engine() -> None:
+    named: dict[str, Any] = {
+        "kv_transfer_params": {"remote_block_ids": [1]},
+        "session_params": {"id": "theirs"},
+    }
+    async with SaltedEngine() as engine, served(settings(engine)) as door:
+        for name, value in named.items():
+            refused = await door.ask("acme", **{name: value})
+            assert (refused.status_code, engine.asked) == (400, [])
+            assert refused.json()["error"]["message"] == (
+                f"{name} is not for tenants of this gateway: leave it out"
+            )
+        assert (await door.ask("acme", kv_transfer_params=None)).status_code == 200
+        assert (await door.ask("open", **named)).status_code == 200
+    assert {name: engine.asked[-1][name] for name in named} == named
+
+
 async def test_salts_and_budgets_are_the_same_after_a_restart(tmp_path: Path) -> None:
     async with SaltedEngine() as engine:
         told = settings(engine, store=str(tmp_path / "gateway.db"))

@@ -1,0 +1,44 @@
+"""What a tenant may not say to an engine: fields that reach into contexts of other requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from agentrt.errors import RequestRejected
+from agentrt.gateway.asked import Asked
+from agentrt.gateway.turns import Caller, Forward, Turns
+from agentrt.ir.request import Completion
+
+PRIVATE = ("kv_transfer_params", "session_params")
+"""vLLM reads the KV blocks that the first names, of whoever they are; SGLang goes on with the session
+that the second names. Salts guard neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateFields:
+    """`Turns` that refuse such requests of tenants that are kept apart.
+
+    Refused, and not left out: who sends them relies on what they do.
+
+    Attributes:
+        sharing: Tenants that may share what is cached, and so say what they like.
+    """
+
+    turns: Turns
+    sharing: frozenset[str] = frozenset()
+
+    async def take(self, asked: Asked, caller: Caller, forward: Forward) -> Completion:
+        """As `Turns` says.
+
+        Raises:
+            RequestRejected: also for what a tenant may not say.
+        """
+        if caller.tenant and caller.tenant not in self.sharing:
+            for name in PRIVATE:
+                if asked.body.get(name) is not None:
+                    raise RequestRejected(
+                        f"{name} is not for tenants of this gateway: leave it out",
+                        status=HTTPStatus.BAD_REQUEST,
+                    )
+        return await self.turns.take(asked, caller, forward)
