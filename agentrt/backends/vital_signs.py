@@ -24,6 +24,9 @@ _KINDS = {
     "sglang:token_usage": "used_share",
 }
 
+_NEW_SHARE = 0.1
+"""Of what the one before had worked on: a process that was started in between has less than that."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VitalSigns:
@@ -44,11 +47,15 @@ class VitalSigns:
     used_share: float | None = None
 
     def is_same_process(self, later: VitalSigns) -> bool:
-        """Whether `later` may be of the same process, as far as can be told."""
+        """Whether `later` may be of the same process, as far as can be told.
+
+        Where several processes answer at one address their figures take turns, and that is no reason
+        to take any of them for new.
+        """
         if self.started_at is not None and later.started_at is not None:
-            return self.started_at == later.started_at
+            return later.started_at <= self.started_at
         if self.tokens is not None and later.tokens is not None:
-            return later.tokens >= self.tokens
+            return later.tokens >= self.tokens * _NEW_SHARE
         return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentrt.backends.vital_signs import VitalSigns
 from agentrt.errors import BackendError, BackendTimeout, BackendUnavailable
@@ -35,7 +35,11 @@ class Patience:
 
 
 class Health:
-    """One replica that is up."""
+    """One replica, from each time that it is up.
+
+    Attributes:
+        heard_at: When an answer of its began or ended last; None: none has yet.
+    """
 
     def __init__(self, patience: Patience) -> None:
         self.heard_at: float | None = None
@@ -43,10 +47,14 @@ class Health:
         self._failures = 0
         self._signs: VitalSigns | None = None
 
+    def up(self, signs: VitalSigns) -> None:
+        """It is there (again), and says this of itself."""
+        self._failures = 0
+        self._signs = _latest(self._signs, signs)
+
     def well(self, signs: VitalSigns) -> bool:
         """It has answered; False: it is another process than before, or serves other models."""
-        before = self._signs
-        self._signs = signs
+        before, self._signs = self._signs, _latest(self._signs, signs)
         self._failures = 0
         if before is None:
             return True
@@ -64,3 +72,10 @@ class Health:
         self._failures += 1
         is_gone = isinstance(error, BackendUnavailable) and error.status is None
         return is_gone or self._failures >= self._patience.failures
+
+
+def _latest(before: VitalSigns | None, signs: VitalSigns) -> VitalSigns:
+    """What later ones are compared with: of processes that take turns to answer, the youngest."""
+    if before is None or before.started_at is None or signs.started_at is None:
+        return signs
+    return replace(signs, started_at=max(before.started_at, signs.started_at))

@@ -123,8 +123,7 @@ class WatchedReplica:
                 signs = await vital_signs(backend, timeout_s=self._patience.check_timeout_s)
         except TimeoutError as error:
             raise BackendTimeout("it does not say in time what it can do") from error
-        self._health = Health(self._patience)
-        self._health.well(signs)
+        self._health.up(signs)
         self._foreign = ForeignLoad()
         self._circuit.close()
         self._look_now.clear()

@@ -76,7 +76,9 @@ def test_silence_counts_for_nothing_while_answers_come() -> None:
     [
         (VitalSigns(started_at=1.0, tokens=9), VitalSigns(started_at=1.0, tokens=0), True),
         (VitalSigns(started_at=1.0), VitalSigns(started_at=2.0), False),
-        (VitalSigns(tokens=9), VitalSigns(tokens=8), False),
+        (VitalSigns(started_at=2.0), VitalSigns(started_at=1.0), True),
+        (VitalSigns(tokens=90), VitalSigns(tokens=8), False),
+        (VitalSigns(tokens=90), VitalSigns(tokens=80), True),
         (VitalSigns(tokens=9), VitalSigns(tokens=9), True),
         (VitalSigns(tokens=9), VitalSigns(), True),
         (VitalSigns(models=frozenset("a")), VitalSigns(models=frozenset("ab")), False),
@@ -89,6 +91,15 @@ def test_another_process_and_other_models_are_noticed(
     health = Health(Patience())
     assert health.well(before)
     assert health.well(after) == is_same
+
+
+def test_processes_that_take_turns_to_answer_are_new_only_once() -> None:
+    health = Health(Patience())
+    health.up(VitalSigns(started_at=1.0))
+    told = [health.well(VitalSigns(started_at=at)) for at in (1.0, 2.0)]
+    health.up(VitalSigns(started_at=1.0))
+    told += [health.well(VitalSigns(started_at=at)) for at in (2.0, 1.0, 2.0)]
+    assert told == [True, False, True, True, True]
 
 
 def test_metrics_of_several_engines_are_added_up() -> None:
