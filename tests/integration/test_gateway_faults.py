@@ -164,6 +164,20 @@ async def test_a_server_that_stops_in_the_middle_is_given_up() -> None:
     assert json.loads(last[6:])["error"]["code"] == 504
 
 
+async def test_a_pooled_connection_that_turns_out_to_be_closed_is_replaced() -> None:
+    async with (
+        MisbehavingServer(
+            answer(200, completion()), break_off, answer(200, completion())
+        ) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        statuses = [(await client.post(CHAT, json=asked())).status_code for _ in range(2)]
+    assert statuses == [200, 200]
+    assert server.calls[0].connection == server.calls[1].connection
+    assert len(server.calls) == 3
+
+
 # -- clients that go away --------------------------------------------------------------------
 
 
