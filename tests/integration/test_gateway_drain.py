@@ -166,7 +166,7 @@ async def test_the_first_signal_drains_and_the_second_ends_at_once(number: signa
                 await first
         code = await process.wait()
         assert await is_refused(port)
-    assert code == 0
+    assert code in {0, 130}  # as a shell says of a program that Ctrl-C ended
 
 
 async def test_a_gateway_with_nothing_to_do_is_gone_after_the_first_signal() -> None:
