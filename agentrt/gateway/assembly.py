@@ -243,5 +243,7 @@ class _Parts:
         return [self.engines.passthrough(state.replica_id) for state in states if state.is_up]
 
     def _is_ready(self) -> bool:
-        pools = self.replicas.models.pools.values()
-        return bool(pools) and all(pool.is_up for pool in pools)
+        """By models, not by pools: those stay when a replica comes back with other models."""
+        up = [state.capabilities for state in self.replicas.states if state.is_up]
+        served = {model for found in up if found is not None for model in found.models}
+        return bool(up) and served.issuperset(self.replicas.models.names)

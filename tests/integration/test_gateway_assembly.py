@@ -66,7 +66,8 @@ class Door:
     client: httpx2.AsyncClient
 
     async def ask(self, tenant: str, text: str = "Hi", **more: Any) -> httpx2.Response:
-        body = {"model": "m", "messages": [{"role": "user", "content": text}]} | more
+        messages = [{"role": "user", "content": text}]
+        body: dict[str, Any] = {"model": "m", "messages": messages} | more
         key = {"Authorization": f"Bearer {KEYS[tenant]}"}
         return await self.client.post("/v1/chat/completions", json=body, headers=key)
 
@@ -193,6 +194,27 @@ async def test_requests_that_are_given_up_leave_no_place_taken() -> None:
             engine.answer = stream(*whole_stream())
             answers = [await door.ask("acme", "again", stream=True) for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 200]
+
+
+async def test_it_is_ready_while_each_model_has_a_replica_also_after_one_came_back_with_others() -> (
+    None
+):
+    async with SaltedEngine() as engine, served(settings(engine, unavailable_s=0.2)) as door:
+
+        async def status_becomes(status: int) -> None:
+            while True:
+                if (await door.client.get("/ready")).status_code == status:
+                    return
+                await asyncio.sleep(0.02)
+
+        await status_becomes(200)
+        await engine.stop()
+        await door.ask("acme", stream=True)  # whoever fails there has it looked at
+        await status_becomes(503)
+        engine.models = ("n",)
+        await engine.start()
+        await status_becomes(200)
+        assert (await door.ask("acme", model="n")).status_code == 200
 
 
 async def test_what_is_logged_of_a_failure_names_no_key(caplog: Any) -> None:
