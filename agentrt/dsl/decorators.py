@@ -9,6 +9,7 @@ from agentrt.dsl.functions import ToolFunction, make_tool
 from agentrt.dsl.llm_functions import AgentFunction, LLMFunction, make_agent, make_llm
 from agentrt.dsl.options import AgentOptions, LLMCallOptions, ToolOptions
 from agentrt.dsl.workflow import Workflow, make_workflow
+from agentrt.ir.examples import Example
 from agentrt.ir.prompt import Prompt
 
 P = ParamSpec("P")
@@ -61,22 +62,36 @@ def tool(function: Any = None, /, **options: Unpack[ToolOptions]) -> Any:
 @overload
 def llm(function: Callable[P, Prompt[R]], /) -> LLMFunction[P, R]: ...
 @overload
-def llm(*, static: Sequence[str] = ..., **options: Unpack[LLMCallOptions]) -> _LLMDecorator: ...
 def llm(
-    function: Any = None, /, *, static: Sequence[str] = (), **options: Unpack[LLMCallOptions]
+    *,
+    static: Sequence[str] = ...,
+    examples: Sequence[Example] = ...,
+    active: str | None = ...,
+    **options: Unpack[LLMCallOptions],
+) -> _LLMDecorator: ...
+def llm(
+    function: Any = None,
+    /,
+    *,
+    static: Sequence[str] = (),
+    examples: Sequence[Example] = (),
+    active: str | None = None,
+    **options: Unpack[LLMCallOptions],
 ) -> Any:
     """Make a function that returns a `Prompt[T]` a call of a language model that gives a `T`.
 
-    Its body runs once, on symbolic values; those of the `static` parameters are real.
+    Its body runs once, on symbolic values; those of the `static` parameters are real. `examples` go
+    before what the prompt says, in one order for all calls; `active` names the parameter (a list of
+    labels) that says which of them do: those of the clusters that have one of its labels.
 
     Raises:
         DefinitionError: an annotation is missing or wrong, or an option is out of its range.
     """
     if function is not None:
-        return make_llm(function, tuple(static), options)
+        return make_llm(function, tuple(static), options, examples=examples, active=active)
 
     def decorate(decorated: Callable[..., Any]) -> Any:
-        return make_llm(decorated, tuple(static), options)
+        return make_llm(decorated, tuple(static), options, examples=examples, active=active)
 
     return decorate
 

@@ -12,12 +12,14 @@ from agentrt.dsl.functions import ToolFunction, use_tool
 from agentrt.dsl.options import AgentOptions, LLMCallOptions, checked_options
 from agentrt.dsl.prompt_body import PromptBody
 from agentrt.dsl.ref import Ref
+from agentrt.dsl.shots import Shots, make_shots
 from agentrt.dsl.signature import Signature, checked_name, read_signature
 from agentrt.dsl.traceable import Traceable
 from agentrt.dsl.tracer import Tracer
 from agentrt.dsl.value_type import ValueType, type_name, value_type
 from agentrt.errors import DefinitionError, PromptError
-from agentrt.ir.node import AgentNode, LLMNode, LLMOptions
+from agentrt.ir.examples import Example
+from agentrt.ir.node import AgentNode, Layout, LLMNode, LLMOptions
 from agentrt.ir.prompt import Prompt
 
 P = ParamSpec("P")
@@ -28,11 +30,17 @@ class _Prompting(Traceable[P, R]):
     """A function that returns a prompt."""
 
     def __init__(
-        self, function: Callable[P, Prompt[R]], signature: Signature, options: LLMOptions
+        self,
+        function: Callable[P, Prompt[R]],
+        signature: Signature,
+        options: LLMOptions,
+        *,
+        layout: Layout,
     ) -> None:
         super().__init__(signature)
         self.function = function
         self.llm_options = options
+        self.layout: Layout = layout
         self.answer: ValueType[R] = value_type(_answer_annotation(signature))
         self.body = PromptBody(function, signature)
 
@@ -54,7 +62,21 @@ class LLMFunction(_Prompting[P, R]):
     Attributes:
         answer: The type of the answer.
         llm_options: How the call is made.
+        layout: How far the prompt may be rewritten.
+        shots: Examples that go before what the prompt says; None: there are none.
     """
+
+    def __init__(
+        self,
+        function: Callable[P, Prompt[R]],
+        signature: Signature,
+        options: LLMOptions,
+        *,
+        layout: Layout = "S1",
+        shots: Shots | None = None,
+    ) -> None:
+        super().__init__(function, signature, options, layout=layout)
+        self.shots = shots
 
     def options(self, **options: Unpack[LLMCallOptions]) -> LLMFunction[P, R]:
         """A copy with some options changed.
@@ -64,18 +86,29 @@ class LLMFunction(_Prompting[P, R]):
         """
         changed = checked_options(options, LLMCallOptions, self.name)
         name = checked_name(changed.pop("name", self.name))
+        layout: Layout = changed.pop("layout", self.layout)
         signature = replace(self.signature, name=name)
-        return LLMFunction(self.function, signature, replace(self.llm_options, **changed))
+        return LLMFunction(
+            self.function,
+            signature,
+            replace(self.llm_options, **changed),
+            layout=layout,
+            shots=self.shots,
+        )
 
     def emit(self, tracer: Tracer, arguments: Mapping[str, Any]) -> Ref:
         self._register(tracer)
         node_id = tracer.new_id(self.name)
+        prompt = self.body.prompt(arguments, tracer, node_id)
+        if self.shots is not None:
+            prompt = self.shots.before(prompt, arguments, tracer)
         node = LLMNode(
             id=node_id,
             function=self.name,
-            prompt=self.body.prompt(arguments, tracer, node_id),
+            prompt=prompt,
             output=self.answer.schema,
             options=self.llm_options,
+            layout=self.layout,
         )
         return tracer.add(node, self.answer.annotation)
 
@@ -107,8 +140,9 @@ class AgentFunction(_Prompting[P, R]):
         *,
         tools: tuple[ToolFunction[..., Any], ...],
         limits: AgentLimits,
+        layout: Layout = "S1",
     ) -> None:
-        super().__init__(function, signature, options)
+        super().__init__(function, signature, options, layout=layout)
         self.tools = tools
         self.limits = limits
 
@@ -132,9 +166,12 @@ class AgentFunction(_Prompting[P, R]):
         """
         changed = checked_options(options, AgentOptions, self.name)
         name = checked_name(changed.pop("name", self.name))
+        layout: Layout = changed.pop("layout", self.layout)
         limits, llm_options = _split(changed, self.limits, self.llm_options)
         signature = replace(self.signature, name=name)
-        return AgentFunction(self.function, signature, llm_options, tools=self.tools, limits=limits)
+        return AgentFunction(
+            self.function, signature, llm_options, tools=self.tools, limits=limits, layout=layout
+        )
 
     def emit(self, tracer: Tracer, arguments: Mapping[str, Any]) -> Ref:
         self._register(tracer)
@@ -151,12 +188,18 @@ class AgentFunction(_Prompting[P, R]):
             timeout_s=self.timeout_s,
             max_total_tokens=self.max_total_tokens,
             options=self.llm_options,
+            layout=self.layout,
         )
         return tracer.add(node, self.answer.annotation)
 
 
 def make_llm(
-    function: Callable[P, Prompt[R]], static: tuple[str, ...], options: Mapping[str, Any]
+    function: Callable[P, Prompt[R]],
+    static: tuple[str, ...],
+    options: Mapping[str, Any],
+    *,
+    examples: Sequence[Example] = (),
+    active: str | None = None,
 ) -> LLMFunction[P, R]:
     """What `@llm` does.
 
@@ -164,8 +207,10 @@ def make_llm(
         DefinitionError: the function or an option cannot be an LLM function's.
     """
     given = checked_options(options, LLMCallOptions, function.__name__)
+    layout: Layout = given.pop("layout", "S1")
     signature = _prompt_signature(function, given.pop("name", None), static)
-    return LLMFunction(function, signature, LLMOptions(**given))
+    shots = make_shots(signature, examples, active)
+    return LLMFunction(function, signature, LLMOptions(**given), layout=layout, shots=shots)
 
 
 def make_agent(
@@ -191,8 +236,11 @@ def make_agent(
                 "`.options(name=...)`"
             )
         names.add(each.name)
+    layout: Layout = given.pop("layout", "S1")
     limits, llm_options = _split(given, AgentLimits(), LLMOptions())
-    return AgentFunction(function, signature, llm_options, tools=tuple(tools), limits=limits)
+    return AgentFunction(
+        function, signature, llm_options, tools=tuple(tools), limits=limits, layout=layout
+    )
 
 
 def _split(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from agentrt.errors import DefinitionError
-from agentrt.ir.node import Tier
+from agentrt.ir.node import LAYOUTS, Layout, Tier
 from agentrt.ir.tool import Effects
 
 
@@ -23,7 +23,7 @@ class ToolOptions(TypedDict, total=False):
 
 
 class CallOptions(TypedDict, total=False):
-    """See `LLMOptions` for what each means."""
+    """See `LLMOptions` for what each means; `layout` is how far the prompt may be rewritten."""
 
     name: str
     tier: Tier | None
@@ -34,6 +34,7 @@ class CallOptions(TypedDict, total=False):
     seed: int | None
     output_retries: int
     retries: int
+    layout: Layout
 
 
 class LLMCallOptions(CallOptions, total=False):
@@ -70,6 +71,7 @@ _BOUNDS: Mapping[str, Bound] = {
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "effects": ("none", "read", "write"),
     "tier": ("small", "large", None),
+    "layout": LAYOUTS,
     "is_idempotent": (True, False),
 }
 _MAY_BE_NONE = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeGuard
 
 from agentrt.dsl.arguments import expression_of
@@ -15,6 +16,7 @@ from agentrt.errors import DefinitionError, PromptError, TraceError
 from agentrt.ir.expression import Const, Expression, Slot, Template, Text, Use, project
 from agentrt.ir.prompt import Prompt, PromptTemplate, render_value
 from agentrt.ir.schema import canonical_json
+from agentrt.ir.stability import Stability
 
 
 class PromptBody:
@@ -84,10 +86,25 @@ class PromptBody:
 
     def _parts(self, body: Template, arguments: Mapping[str, Expression]) -> Iterator[Text | Slot]:
         for part in body.parts:
-            if isinstance(part, Slot) and isinstance(part.expression, Use):
+            if not isinstance(part, Slot):
+                yield part
+            elif part.stability is not None:
+                yield self._marked(part, part.stability, arguments)
+            elif isinstance(part.expression, Use):
                 yield from self._argument_parts(part.expression, arguments)
             else:
                 yield part
+
+    def _marked(
+        self, slot: Slot, stability: Stability, arguments: Mapping[str, Expression]
+    ) -> Text | Slot:
+        """What the author has marked stays one piece."""
+        filled = template(self._parts(Template((Slot(slot.expression),)), arguments))
+        if isinstance(slot.expression, Template):
+            filled = self._filled(slot.expression, arguments)
+        if len(filled.parts) == 1 and isinstance(filled.parts[0], Slot):
+            return replace(filled.parts[0], stability=stability)
+        return Slot(filled, stability)
 
     def _argument_parts(self, use: Use, arguments: Mapping[str, Expression]) -> list[Text | Slot]:
         expression = arguments[use.node]

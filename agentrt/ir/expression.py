@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, assert_never, cast
 
 from agentrt.ir.schema import Json
+from agentrt.ir.stability import Stability
 
 NodeId: TypeAlias = str
 Step: TypeAlias = str | int
@@ -60,9 +61,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """The dynamic part of a template: an expression, rendered by `render_value`."""
+    """The dynamic part of a template: an expression, rendered by `render_value`.
+
+    Attributes:
+        stability: How often it changes, as the author says; None: as its sources tell.
+    """
 
     expression: Expression
+    stability: Stability | None = None
     kind: Literal["slot"] = "slot"
 
 
@@ -112,7 +118,9 @@ def rewrite_uses(expression: Expression, replace: Callable[[Use], Expression]) -
         case Template(parts):
             return Template(
                 tuple(
-                    Slot(rewrite_uses(part.expression, replace)) if isinstance(part, Slot) else part
+                    Slot(rewrite_uses(part.expression, replace), part.stability)
+                    if isinstance(part, Slot)
+                    else part
                     for part in parts
                 )
             )

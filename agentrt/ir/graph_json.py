@@ -29,6 +29,7 @@ from agentrt.ir.graph import Graph
 from agentrt.ir.lint import lint
 from agentrt.ir.lint_value import is_object
 from agentrt.ir.node import (
+    LAYOUTS,
     AgentNode,
     BranchNode,
     InputNode,
@@ -41,6 +42,7 @@ from agentrt.ir.node import (
 )
 from agentrt.ir.prompt import PromptTemplate
 from agentrt.ir.schema import Json
+from agentrt.ir.stability import STABILITIES
 from agentrt.ir.tool import ToolSpec
 
 FORMAT = 1
@@ -141,7 +143,8 @@ class _ExpressionCodec:
 
 _EXPRESSION = _ExpressionCodec()
 _PARTS: Tagged[Text | Slot] = Tagged(
-    text=Record(Text, text=_TEXT), slot=Record(Slot, expression=_EXPRESSION)
+    text=Record(Text, text=_TEXT),
+    slot=Record(Slot, expression=_EXPRESSION, stability=OneOf((None, *STABILITIES))),
 )
 _TEMPLATE = Record(Template, parts=Several(_PARTS))
 _EXPRESSIONS: Tagged[Expression] = Tagged(
@@ -191,6 +194,7 @@ def _node_codec(body: Codec[Graph]) -> Tagged[Node]:
         "prompt": _PROMPT,
         "output": _OBJECT,
         "options": _OPTIONS,
+        "layout": OneOf(LAYOUTS),
     }
     return Tagged(
         input=Record(InputNode, id=_TEXT, schema=_OBJECT, is_required=_FLAG, default=_JSON),
@@ -200,6 +204,7 @@ def _node_codec(body: Codec[Graph]) -> Tagged[Node]:
             AgentNode,
             **asked,
             tools=Several(_TEXT),
+            shown_tools=Several(_TEXT),
             max_turns=_WHOLE,
             timeout_s=Optional(_NUMBER),
             max_total_tokens=Optional(_WHOLE),

@@ -154,10 +154,20 @@ class _Linter:
             if tool not in self._tools:
                 yield f"it names tool {tool!r}, which the graph does not have"
         yield from _repeats(node.tools, "tool")
+        yield from self._shown_tool_problems(node)
         if problem := below(1, max_turns=node.max_turns, max_total_tokens=node.max_total_tokens):
             yield problem
         if problem := not_positive(timeout_s=node.timeout_s):
             yield problem
+
+    def _shown_tool_problems(self, node: AgentNode) -> Iterator[str]:
+        for tool in node.shown_tools:
+            if tool not in self._tools:
+                yield f"it shows tool {tool!r}, which the graph does not have"
+        yield from _repeats(node.shown_tools, "shown tool")
+        hidden = [tool for tool in node.tools if tool not in node.shown_tools]
+        if node.shown_tools and hidden:
+            yield f"it may call {hidden[0]!r}, which is not among the tools it shows"
 
 
 def _owner(node_id: str, graph: Graph) -> str | None:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 Tier: TypeAlias = Literal["small", "large"]
 """Which class of model a call goes to."""
 
+Layout: TypeAlias = Literal["S0", "S1", "S2", "S3"]
+"""How far a prompt may be rewritten for the prefix cache: S0 leaves every token as it is, S1 may
+write the same data with other bytes, S2 may move blocks, S3 may show more than was asked."""
+
+LAYOUTS: tuple[Layout, ...] = ("S0", "S1", "S2", "S3")
+
 Inputs: TypeAlias = tuple[tuple[str, Expression], ...]
 """Parameter name -> where its value comes from, in the order of the signature."""
 
@@ -79,6 +85,7 @@ class LLMNode:
     Attributes:
         function: The LLM function's name; the runtime finds the answer's type by it.
         output: The answer's JSON Schema; `{"type": "string"}` asks for free text.
+        layout: How far the prompt may be rewritten.
     """
 
     id: NodeId
@@ -86,6 +93,7 @@ class LLMNode:
     prompt: PromptTemplate
     output: Schema
     options: LLMOptions = LLMOptions()
+    layout: Layout = "S1"
     kind: Literal["llm"] = "llm"
 
 
@@ -95,9 +103,12 @@ class AgentNode:
 
     Attributes:
         tools: Names of `ToolSpec`s of the graph, in the order the model sees them.
+        shown_tools: Names of those the model is shown, where these are more than it may call, so that
+            several agents have one beginning; empty: `tools`.
         max_turns: LLM calls at most.
         timeout_s: Wall-clock seconds for the whole loop; None: no limit.
         max_total_tokens: Prompt and completion tokens of all turns together; None: no limit.
+        layout: How far the prompt may be rewritten.
     """
 
     id: NodeId
@@ -109,6 +120,8 @@ class AgentNode:
     timeout_s: float | None = None
     max_total_tokens: int | None = None
     options: LLMOptions = LLMOptions()
+    layout: Layout = "S1"
+    shown_tools: tuple[str, ...] = ()
     kind: Literal["agent"] = "agent"
 
 
