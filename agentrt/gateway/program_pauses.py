@@ -15,19 +15,26 @@ from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.scheduler.events import REPLY, CallId
 
 _MOST = 64
-_SURE_QUANTILE, _SURELY, _LEAST_SILENCE_S = 0.99, 4.0, 5.0
+_STILL_COMES = 0.01
+_LEAST_SILENCE_S = 5.0
 
 
-def silence_s(kind: str, estimates: Estimates | None) -> float:
-    """After how long nothing is likely to come of an answer that called no tool, as `kind` goes.
+def silence_s(kind: str, turn: int, estimates: Estimates | None) -> float:
+    """After how long of silence after answer number `turn`, which called no tool, nothing more comes.
 
-    Four times what 99 in 100 have taken, with what is known so far: minutes before anything is, seconds for
-    agents whose actions are in their text. One that comes later than that goes on as a new program.
+    That is when P(it comes | it has not yet) is 1 %. With g for P(another turn | turn) and S for how
+    many of those take longer, it is g S / (g S + 1 - g). Minutes before anything is known of `kind`; seconds
+    where programs end after that turn, and for agents whose actions are in their text. One that comes
+    after that goes on as a new program.
     """
     if estimates is None:
         return math.inf
+    goes_on = estimates.turns.goes_on(kind, turn)
+    longer = _STILL_COMES / (1.0 - _STILL_COMES) * (1.0 - goes_on) / max(goes_on, 1e-9)
+    if longer >= 1.0:
+        return _LEAST_SILENCE_S
     gap = estimates.next_call.next_call_of(ToolUse(REPLY, kind))
-    return max(_LEAST_SILENCE_S, _SURELY * gap.quantile(_SURE_QUANTILE))
+    return max(_LEAST_SILENCE_S, gap.quantile(1.0 - longer))
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class Programs(Generic[R]):
         found = [
             live
             for live in self._live.values()
-            if live.tenant == tenant and program in {live.program_id, live.name}
+            if live.tenant == tenant and program and program in {live.program_id, live.name}
         ]
         for live in found:
             self._end(live, Ending.ENDED)
@@ -234,7 +234,9 @@ class Programs(Generic[R]):
             return
         seconds = self._quiet.expire_s
         if ending is not Ending.EXPIRED:
-            seconds = min(self._quiet.idle_s, silence_s(program.workflow, self._estimates))
+            seconds = min(
+                self._quiet.idle_s, silence_s(program.workflow, program.turns, self._estimates)
+            )
         program.leave_in(seconds, lambda: self._end(program, ending))
 
     async def _embed(self, model: str, caller: Caller, sending: Sending) -> Completion:
