@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 
 from agentrt.backends.http_errors import error_for
@@ -21,6 +22,9 @@ from agentrt.ir.request import Completion
 from agentrt.runtime.pool import Replica
 
 _SUCCESS = 2
+_DONE = b"data: [DONE]"
+_END_WITHIN_S = 1.0
+"""How long a server may take to end a stream after it has said that this was all."""
 _ROOM_WITHIN_S = 30.0
 """How long a client may hold a server's slot by reading slowly, once all that is kept for it is full."""
 
@@ -111,22 +115,33 @@ class Forwarding:
             if not has_begun and reader.has_begun:
                 has_begun = True
                 replica.first_token()
+            is_last = _is_last(piece) and reader.is_whole
+            if is_last:
+                for_client += reader.end()
             if not for_client:
                 continue
-            if not answer.status:
-                answer.begin(passed.status, to_client(passed.headers, request_id=self._request_id))
+            self._begin(passed)
+            if is_last:
+                # Clients may go as soon as they have read that this is all: they have the answer.
+                answer.end(for_client)
+                await _read_out(passed)
+                return
             answer.add(for_client)
             if answer.is_full:
                 await self._room()
         rest = reader.end()
         is_lost = not reader.is_whole and reader.is_understood and reader.error is None
-        if is_lost:
+        if is_lost or not (answer.status or rest or reader.error):
             raise InvalidAnswer("the stream ended before the answer did", url=self._url)
-        if not answer.status:
-            answer.begin(passed.status, to_client(passed.headers, request_id=self._request_id))
+        self._begin(passed)
         answer.end(rest)
         if reader.error is not None:
             raise reader.error  # the client has it in the server's words
+
+    def _begin(self, passed: PassedAnswer) -> None:
+        if not self._answer.status:
+            headers = to_client(passed.headers, request_id=self._request_id)
+            self._answer.begin(passed.status, headers)
 
     async def _room(self) -> None:
         try:
@@ -146,6 +161,19 @@ class Forwarding:
         headers.append((b"content-length", str(len(for_client)).encode()))
         self._answer.begin(passed.status, headers)
         self._answer.end(for_client)
+
+
+def _is_last(piece: bytes) -> bool:
+    """Whether it ends with the event that says so."""
+    return piece.rstrip().endswith(_DONE)
+
+
+async def _read_out(passed: PassedAnswer) -> None:
+    """To the end of the body, so that its connection can be used again; no longer than it should take."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_WITHIN_S):
+            while await passed.piece():
+                pass
 
 
 def _is_json(body: bytes) -> bool:

@@ -92,6 +92,16 @@ async def test_the_client_is_told_where_nobody_is_left(failure: Behaviour) -> No
     assert "127.0.0.1" not in error["message"]
 
 
+async def test_a_stream_with_nothing_in_it_is_no_answer() -> None:
+    async with (
+        MisbehavingServer(stream()) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        response = await client.post(CHAT, json=asked(stream=True))
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_invalid")
+
+
 @pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/v1/responses"])
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(path: str) -> None:
     first = [b'event: response.created\ndata: {"type":"response.created","response":{}}\n\n']
@@ -228,6 +238,24 @@ async def test_a_client_that_goes_in_the_middle_stops_the_server() -> None:
         await server.disconnected.wait()
         await idle(gateway)
     assert [done.code for done in gateway.answered] == ["client_gone"]
+
+
+async def test_a_client_that_goes_when_it_is_told_that_this_is_all_has_its_answer() -> None:
+    server = MisbehavingServer()
+
+    async def say_all(call: Call) -> None:
+        await call.start_stream()
+        for told in whole_stream():
+            await call.send_chunk(event(told))
+        await server.hang(call)
+
+    server.behaviours.append(say_all)
+    async with server, running_gateway(server.url) as gateway, asyncio.timeout(5):
+        await disconnect(gateway, json.dumps(asked(stream=True)).encode(), b"[DONE]\n\n")
+        await idle(gateway)
+        await server.disconnected.wait()
+    assert [done.text for done in gateway.turns.completions] == ["hello"]
+    assert [(done.status, done.code) for done in gateway.answered] == [(200, "")]
 
 
 async def test_a_client_that_goes_before_its_body_is_whole_is_forgotten() -> None:

@@ -152,6 +152,17 @@ def test_a_tenant_ends_no_program_of_another() -> None:
     assert world.run(main) == [False, False, True]
 
 
+def test_no_name_ends_no_program() -> None:
+    world = World(Server(script="said"))
+
+    async def main() -> None:
+        await world.ask("", "one")
+        assert not world.programs.end("")
+        assert len(world.programs.live) == 1
+
+    world.run(main)
+
+
 def test_a_program_that_comes_back_is_a_new_one_to_the_scheduler() -> None:
     world = World(Server(script="x"), quiet=Quiet(idle_s=10.0))
 
