@@ -95,10 +95,10 @@ class WatchedReplica:
                 attempt = 0
                 await self._stay_up()
             except BackendError as error:
-                self._say_down(str(error))
+                self._is_not_there(str(error))
             except Exception:  # noqa: BLE001  one replica's trouble is not the others'
                 _log.exception("watching %s failed", self._source.replica_id)
-                self._say_down("internal error")
+                self._is_not_there("internal error")
             self.has_been_asked.set()
             attempt += 1
             await self._wait(attempt)
@@ -207,6 +207,13 @@ class WatchedReplica:
             return  # a call or a question has said so before
         self._say_down(reason)
         self._models.leave(self._source.replica_id)
+
+    def _is_not_there(self, reason: str) -> None:
+        """It has not come up, or nobody could go on watching it."""
+        if self.state.is_up:
+            self._go_down(reason)
+        else:
+            self._say_down(reason)
 
     def _say_down(self, reason: str) -> None:
         if self.state.is_up or self.state.reason != reason:

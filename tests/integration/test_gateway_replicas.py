@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from agentrt.backends.openai_http import OpenAIBackend
+from agentrt.backends.server_kind import ServerKind
 from agentrt.clock import SystemClock
 from agentrt.errors import BackendUnavailable, RequestRejected
 from agentrt.gateway.asked import Asked
@@ -77,11 +78,14 @@ class Gateway:
 
 @asynccontextmanager
 async def gateway(
-    *engines: StubEngine, patience: Patience = IMPATIENT, settle_s: float = 2.0
+    *engines: StubEngine,
+    patience: Patience = IMPATIENT,
+    settle_s: float = 2.0,
+    connect: Callable[[str], OpenAIBackend] = OpenAIBackend,
 ) -> AsyncIterator[Gateway]:
     log: list[Scheduled] = []
     sources = [
-        ReplicaSource(replica_id=engine.url, connect=partial(OpenAIBackend, engine.url))
+        ReplicaSource(replica_id=engine.url, connect=partial(connect, engine.url))
         for engine in engines
     ]
     clock = SystemClock()
@@ -274,6 +278,31 @@ async def test_calls_of_others_take_room_from_ours_while_they_run() -> None:
         assert replica.capacity_blocks == 6250 - 1562
         engine.running = 0
         await until(lambda: replica.capacity_blocks == 6250)
+
+
+class Odd(OpenAIBackend):
+    """Cannot even say what it is, once."""
+
+    is_odd = False
+
+    @property
+    def kind(self) -> ServerKind:
+        if self.is_odd:
+            Odd.is_odd = False
+            raise RuntimeError("nobody thought of this")
+        return super().kind
+
+
+async def test_a_replica_that_nobody_can_watch_is_down_until_it_is_found_again() -> None:
+    async with StubEngine() as engine, gateway(engine, connect=Odd) as found:
+        Odd.is_odd = True
+        await until(lambda: not Odd.is_odd)
+        await until(lambda: found.replicas.states[0].is_up)
+        await found.ask()
+        told = [entry.event for entry in found.log]
+    ups = [type(event) for event in told if isinstance(event, ReplicaUp | ReplicaDown)]
+    assert ups == [ReplicaUp, ReplicaDown, ReplicaUp, ReplicaDown][: len(ups)]
+    assert len(ups) >= 3
 
 
 async def test_calls_of_ours_are_not_taken_for_others() -> None:
