@@ -66,7 +66,9 @@ class Forwarding:
             InvalidAnswer: the client has some of another answer already, or this one broke off.
         """
         if self._answer.has_begun:
-            raise InvalidAnswer("the replica was lost after the client had some of its answer")
+            # Of no server's doing: another one than this has broken off.
+            said = "the replica was lost after the client had some of its answer"
+            raise InvalidAnswer(said, retryable=False)
         self.replica_id = replica.replica_id
         self.program_id = hints.program_id
         told = self._services.hinting(replica, hints)

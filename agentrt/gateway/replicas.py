@@ -100,9 +100,9 @@ class Replicas:
         self._watched[replica_id].succeeded()
 
     def failed(self, replica_id: ReplicaId, error: BackendError) -> None:
-        """A call has come to no answer there. What the client is to blame for does not count."""
-        is_clients = isinstance(error, BackendTimeout) and not error.url
-        if isinstance(error, _FAILURES) and not is_clients:
+        """A call has come to no answer there. What it is not to blame for does not count."""
+        is_others = isinstance(error, BackendTimeout | InvalidAnswer) and not error.url
+        if isinstance(error, _FAILURES) and not is_others:
             self._watched[replica_id].failed(error)
 
     def _new_pool(self, name: str) -> Pool:

@@ -6,7 +6,13 @@ import asyncio
 
 import pytest
 
-from agentrt.errors import BackendUnavailable, RateLimited, RequestRejected, RunCancelled
+from agentrt.errors import (
+    BackendUnavailable,
+    InvalidAnswer,
+    RateLimited,
+    RequestRejected,
+    RunCancelled,
+)
 from agentrt.gateway.live_program import Ending, Quiet
 from agentrt.gateway.turns import Caller
 from agentrt.ir.hints import Hints
@@ -265,6 +271,25 @@ def test_what_would_fail_again_is_not_tried_again(error: Exception) -> None:
 
     world.run(main)
     assert len(world.servers["a"].requests) == 1
+
+
+def test_a_replica_is_not_to_blame_for_what_another_broke_off() -> None:
+    world = World(Server(script="x"))
+    asked = 0
+
+    async def forward(replica: Replica, hints: Hints) -> Completion:
+        nonlocal asked
+        asked += 1
+        raise InvalidAnswer("it was lost after the client had some of it", retryable=False)
+
+    async def main() -> None:
+        for number in range(6):
+            with pytest.raises(InvalidAnswer):
+                await world.ask(f"p{number}", forward=forward)
+        assert world.replicas.states[0].is_up
+
+    world.run(main)
+    assert asked == 6
 
 
 def test_an_answer_that_has_begun_is_not_asked_for_again() -> None:
