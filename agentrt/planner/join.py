@@ -1,0 +1,120 @@
+"""The joiner: the results in; an answer out, or why another plan is needed. Structured both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from agentrt.ir.lint_value import is_object
+from agentrt.ir.request import Message
+from agentrt.ir.schema import Json, Schema
+
+TEXT: Schema = {"type": "string"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to the question, as JSON."""
+
+    value: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """The results do not suffice; `reason` says what is missing."""
+
+    reason: str
+
+
+Verdict: TypeAlias = Answer | Replan
+
+
+class JoinError(ValueError):
+    """The text is no verdict; the message says why, in words that a model can act on."""
+
+
+def join_message(
+    results: Iterable[tuple[int, str]], *, may_replan: bool, instructions: str = ""
+) -> Message:
+    """Asks for the verdict; `instructions` are the author's about the answer."""
+    shown = "\n".join(f"${task_id}: {text}" for task_id, text in results)
+    parts = [f"Results:\n{shown}" if shown else "There are no results."]
+    if may_replan:
+        parts.append(
+            'Answer the question from the results as {"answer": ...}. If they do not suffice, write '
+            '{"replan": "what is missing"} instead.'
+        )
+    else:
+        parts.append("Answer the question from the results.")
+    return Message("user", "\n".join([*parts, *([instructions] if instructions else [])]))
+
+
+def join_schema(answer: Schema, *, may_replan: bool) -> Schema | None:
+    """The JSON Schema of a verdict, with an object at its root; None: text, the answer itself."""
+    if not may_replan and answer == TEXT:
+        return None
+    inner = dict(answer)
+    definitions = inner.pop("$defs", None)
+    schema: dict[str, Json] = {
+        "type": "object",
+        "properties": {"answer": inner},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    if may_replan:
+        schema["properties"] = {
+            "answer": {"anyOf": [inner, {"type": "null"}]},
+            "replan": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        }
+        del schema["required"]
+    return schema | ({"$defs": definitions} if definitions else {})
+
+
+def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
+    """What the joiner decided. An answer is a key of its own: no word in it decides anything.
+
+    Whether the answer fits its schema is for whoever asked to check.
+
+    Raises:
+        JoinError: it decided nothing, or both.
+    """
+    if join_schema(answer, may_replan=may_replan) is None:
+        if not text.strip():
+            raise JoinError("the answer is empty")
+        return Answer(text.strip())
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        raise JoinError("the verdict is not valid JSON") from None
+    if not is_object(data):
+        raise JoinError('the verdict is an object, {"answer": ...}')
+    reason = data.get("replan")
+    has_answer = data.get("answer") is not None or (
+        "answer" in data and reason is None and _takes_null(answer)
+    )
+    if has_answer and reason is None:
+        return Answer(data["answer"])
+    if not may_replan:
+        raise JoinError('the verdict must have the key "answer"')
+    if has_answer:
+        raise JoinError('the verdict is {"answer": ...} or {"replan": "..."}, not both')
+    if not isinstance(reason, str) or not reason.strip():
+        raise JoinError('the verdict must be {"answer": ...} or {"replan": "what is missing"}')
+    return Replan(reason)
+
+
+def replan_message(next_id: int) -> Message:
+    """Asks for another plan, after a verdict that wants one."""
+    return Message(
+        "user",
+        "Write a plan for what is missing only. The results above are there: refer to them by their "
+        f"numbers and do not ask for them again. The first line is task {next_id}.",
+    )
+
+
+def _takes_null(schema: Schema) -> bool:
+    kinds = schema.get("type")
+    parts = schema.get("anyOf", [])
+    return kinds == "null" or "null" in (kinds or ()) or {"type": "null"} in parts

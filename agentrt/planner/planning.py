@@ -1,0 +1,272 @@
+"""`Planning`: one question, from the first line of a plan to the answer. Events in, actions out.
+
+It performs nothing and knows no time: whoever drives it asks models and calls tools, and says how
+that went. The same events give the same actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentrt.errors import InvariantError
+from agentrt.ir.request import Message
+from agentrt.ir.schema import Schema
+from agentrt.ir.tool import ToolSpec
+from agentrt.planner.actions import AskJoin, AskPlan, GiveAnswer, GiveUp, PlanAction, PlanLimits
+from agentrt.planner.grammar import GrammarLimits, lines_grammar, plan_grammar
+from agentrt.planner.join import TEXT, Answer, Verdict, join_message, join_schema, replan_message
+from agentrt.planner.ledger import Ledger
+from agentrt.planner.outcome import Outcome
+from agentrt.planner.prompt import planner_messages
+from agentrt.planner.reader import (
+    BadLine,
+    Check,
+    PlanEvent,
+    PlanReader,
+    TaskReady,
+    TooManyTasks,
+    frozen_tools,
+)
+from agentrt.planner.repair import continue_message, repair_message
+
+MAX_GRAMMAR_TASKS = 16
+"""Tasks of a plan that is written under a grammar, which is unrolled task by task."""
+
+
+class Planning:
+    """Call `begin` once, then say what happened; perform what each call returns.
+
+    Attributes:
+        transcript: The conversation with the model so far. It only ever grows.
+        ledger: The tasks and how they ended.
+    """
+
+    def __init__(
+        self,
+        tools: Iterable[ToolSpec],
+        question: str,
+        *,
+        answer: Schema = TEXT,
+        instructions: str = "",
+        limits: PlanLimits | None = None,
+        check: Check | None = None,
+    ) -> None:
+        """Start with nothing asked.
+
+        Args:
+            tools: What plans may call; later changes of their schemas change nothing here.
+            question: What is to be answered.
+            answer: The JSON Schema of the answer.
+            instructions: What the joiner is told about the answer, besides.
+            limits: None: the defaults.
+            check: Asked about each task that fits the schemas, before it runs.
+
+        Raises:
+            ValueError: two tools have one name.
+        """
+        self.tools = frozen_tools(tools)
+        self.question = question
+        self.transcript: list[Message] = []
+        self.ledger = Ledger(self.tools)
+        self._answer = answer
+        self._instructions = instructions
+        self._limits = limits or PlanLimits()
+        self._check = check
+        self._plan = 0
+        self._repairs = 0
+        self._tokens = 0
+        self._text = ""
+        self._is_writing = False
+        self._is_closed = False
+        self._is_whole: bool | None = None
+        self._has_asked_join = False
+        self._too_many: TooManyTasks | None = None
+        self._reader = self._new_reader()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what the model goes on writing is not read."""
+        return self._reader.is_over
+
+    @property
+    def reusable_plan(self) -> str | None:
+        """The plan as `PlanCache` takes it; None unless it went through at the first try."""
+        is_first = self._plan == 0 and self._repairs == 0 and self._is_whole is True
+        here = self.ledger.here
+        if not here or not is_first or not all(self.ledger.outcomes[i].is_ok for i in here):
+            return None
+        return "\n".join([*(str(self.ledger.tasks[task_id]) for task_id in here), "join"])
+
+    # -- what happened -----------------------------------------------------------------------
+
+    def begin(self) -> list[PlanAction]:
+        self.transcript.extend(planner_messages(self.tools, self.question))
+        return self._ask_plan(self._grammar())
+
+    def received(self, text: str) -> list[PlanAction]:
+        """A piece of what was asked for by `AskPlan`."""
+        if self._reader.is_over:
+            return []
+        self._text += text
+        return self._read(self._reader.feed(text))
+
+    def plan_ended(self, text: str, *, is_cut: bool = False, tokens: int = 0) -> list[PlanAction]:
+        """The answer to `AskPlan` is there, whether or not `received` has seen it in pieces.
+
+        Args:
+            text: All of it.
+            is_cut: It stops in the middle: a limit on tokens, a connection that broke.
+            tokens: Spent on it.
+        """
+        self._tokens += tokens
+        actions: list[PlanAction] = []
+        if text.startswith(self._text):
+            actions += self.received(text[len(self._text) :])
+        actions += self._read(self._reader.close(is_cut=is_cut))
+        self._end_writing()
+        if self._too_many is not None:
+            return [*actions, self._give_up_on_tasks(self._too_many)]
+        has_ended = self._reader.is_joined or (not is_cut and bool(self.ledger.here))
+        return [*actions, *self._mend(has_ended=has_ended)]
+
+    def task_ended(self, task_id: int, outcome: Outcome) -> list[PlanAction]:
+        """The call that `RunTask` asked for has ended."""
+        self.ledger.ended(task_id, outcome)
+        return self._advance()
+
+    def join_ended(self, verdict: Verdict, text: str, *, tokens: int = 0) -> list[PlanAction]:
+        """The answer to `AskJoin`; `text` as the model wrote it."""
+        self._tokens += tokens
+        if isinstance(verdict, Answer):
+            return [GiveAnswer(verdict.value)]
+        if self._plan >= self._limits.max_replans:
+            raise InvariantError("the joiner wants another plan than it was allowed")
+        self.transcript.append(Message("assistant", text))
+        self.transcript.append(replan_message(self.ledger.next_id))
+        self._plan += 1
+        self.ledger.next_plan()
+        self._repairs = 0
+        self._is_closed = self._has_asked_join = False
+        self._is_whole = None
+        self._reader = self._new_reader()
+        return self._ask_plan(self._grammar())
+
+    # -- what to do --------------------------------------------------------------------------
+
+    def _read(self, events: list[PlanEvent]) -> list[PlanAction]:
+        for event in events:
+            match event:
+                case TaskReady(task):
+                    self.ledger.add(task)
+                case BadLine():
+                    self.ledger.bad(event)
+                case TooManyTasks():
+                    self._too_many = event
+                case _:
+                    pass
+        if self._reader.is_joined and not self._reader.bad:
+            self._close(is_whole=True)
+        return self._advance() if events else []
+
+    def _advance(self) -> list[PlanAction]:
+        """What may run now; the joiner, once everything has ended."""
+        if self._too_many is not None:
+            return []
+        actions: list[PlanAction] = [*self.ledger.runnable(is_whole=self._is_whole)]
+        if self._is_closed and not self._has_asked_join and self.ledger.is_settled:
+            actions += self._ask_join()
+        return actions
+
+    def _close(self, *, is_whole: bool) -> None:
+        self._is_closed = True
+        self._is_whole = is_whole
+        self.ledger.mended()
+
+    def _mend(self, *, has_ended: bool) -> list[PlanAction]:
+        """Ask for what is bad or missing, or make do without it."""
+        bad = self._reader.bad
+        if has_ended and not bad:
+            self._close(is_whole=True)
+            return self._advance()
+        self._reader.reopen()
+        bad = self._reader.bad
+        if self._repairs >= self._limits.max_repairs:
+            for line in bad:
+                self.ledger.give_up_on(line.id or self.ledger.next_id, line.why)
+            self._close(is_whole=False)
+            return self._advance()
+        self._repairs += 1
+        if not has_ended:
+            next_id = max([self.ledger.next_id, *(1 + (line.id or 0) for line in bad)])
+            self.transcript.append(continue_message(next_id))
+            return self._ask_plan(self._grammar(next_id))
+        self.transcript.append(repair_message(bad))
+        wanted = sorted({line.id for line in bad if line.id is not None})
+        return self._ask_plan(lines_grammar(self.tools, wanted, known=self.ledger.tasks))
+
+    def _ask_plan(self, grammar: str) -> list[PlanAction]:
+        if exceeded := self._exceeded():
+            return [exceeded]
+        self._text = ""
+        self._is_writing = True
+        return [
+            AskPlan(
+                plan=self._plan,
+                repair=self._repairs,
+                messages=tuple(self.transcript),
+                grammar=grammar,
+            )
+        ]
+
+    def _ask_join(self) -> list[PlanAction]:
+        if exceeded := self._exceeded():
+            return [exceeded]
+        self._has_asked_join = True
+        self._end_writing()
+        may_replan = self._plan < self._limits.max_replans
+        limit = self._limits.max_result_characters
+        outcomes = self.ledger.outcomes
+        results = [(task_id, outcomes[task_id].shown(limit)) for task_id in self.ledger.here]
+        self.transcript.append(
+            join_message(results, may_replan=may_replan, instructions=self._instructions)
+        )
+        schema = join_schema(self._answer, may_replan=may_replan)
+        return [
+            AskJoin(
+                plan=self._plan,
+                messages=tuple(self.transcript),
+                schema=schema,
+                may_replan=may_replan,
+            )
+        ]
+
+    def _end_writing(self) -> None:
+        """What was read of the plan joins the conversation: as far as its join, no babble."""
+        if self._is_writing:
+            self._is_writing = False
+            self.transcript.append(Message("assistant", self._text[: self._reader.read].rstrip()))
+
+    def _exceeded(self) -> GiveUp | None:
+        limit = self._limits.max_total_tokens
+        if limit is None or self._tokens < limit:
+            return None
+        return GiveUp("max_total_tokens", f"no answer within {limit} tokens")
+
+    def _give_up_on_tasks(self, found: TooManyTasks) -> GiveUp:
+        return GiveUp("max_tasks", f"the plan has more than {found.limit} tasks")
+
+    def _grammar(self, first_id: int | None = None) -> str:
+        return plan_grammar(
+            self.tools,
+            first_id=self.ledger.next_id if first_id is None else first_id,
+            earlier=sorted(self.ledger.tasks),
+            limits=GrammarLimits(max_tasks=min(self._limits.max_tasks, MAX_GRAMMAR_TASKS)),
+        )
+
+    def _new_reader(self) -> PlanReader:
+        return PlanReader(
+            self.tools,
+            earlier=self.ledger.tasks.values(),
+            max_tasks=self._limits.max_tasks,
+            check=self._check,
+        )
