@@ -21,6 +21,7 @@ from agentrt.ir.expression import (
 from agentrt.ir.graph import Graph
 from agentrt.ir.lint_value import leads_nowhere
 from agentrt.ir.node import (
+    LAYOUTS,
     AgentNode,
     BranchNode,
     InputNode,
@@ -93,6 +94,8 @@ def tool_specs(draw: Draw, name: str) -> ToolSpec:
         retries=draw(st.integers(0, 3)),
         concurrency=draw(counts),
         max_output_bytes=draw(st.integers(1, 10**7)),
+        is_deterministic=draw(st.booleans()),
+        single_flight=draw(st.booleans()),
     )
 
 
@@ -200,6 +203,7 @@ class _Builder:
                     prompt=self.prompt(),
                     output=self.draw(schemas),
                     options=self.draw(options),
+                    layout=self.draw(st.sampled_from(LAYOUTS)),
                 )
             case "agent":
                 return AgentNode(
@@ -212,6 +216,7 @@ class _Builder:
                     timeout_s=self.draw(seconds),
                     max_total_tokens=self.draw(counts),
                     options=self.draw(options),
+                    layout=self.draw(st.sampled_from(LAYOUTS)),
                 )
             case _:
                 return self.region(node_id, kind)

@@ -1,0 +1,164 @@
+"""Prompts taken apart into blocks that can be moved without breaking what is inside them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from agentrt.ir.expression import Slot, Template, Text
+from agentrt.ir.prompt_origin import Levels, part_stability
+from agentrt.ir.stability import Stability, least_stable
+
+_PARAGRAPH_END: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+(?=\S|$)")
+_LINE_END: Final = re.compile(r"\n")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])[ \t]+(?=[A-Z]|$)")
+_TAG: Final = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z][\w.-]*)\b[^<>]*(?<!/)>")
+_LETTER: Final = re.compile(r"[^\W\d_]")
+_STRUCTURE: Final = re.compile(r"\s*(?:<|```|~~~|[\[{(]|\|)")
+PARAGRAPH: Final = "\n\n"
+
+Parts = tuple[Text | Slot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A paragraph, a line or a sentence; `separator` is what followed it where it was."""
+
+    parts: Parts
+    separator: str = ""
+
+    def stability(self, levels: Levels) -> Stability:
+        """That of its least stable part."""
+        return least_stable(part_stability(part, levels) for part in self.parts)
+
+
+def blocks_of(template: Template) -> tuple[Block, ...]:
+    """The blocks of `template`, which `join_as_they_were` puts together again.
+
+    Paragraphs. One that holds values is cut into its lines where each value has its label in its own
+    line (`Date: {date}`), and those into sentences likewise; nothing is cut inside tags, fences or
+    brackets, or around a value that stands alone in its line.
+    """
+    found: list[Block] = []
+    for paragraph in _closed(_split(template.parts, _PARAGRAPH_END)):
+        found += _finer(paragraph, _LINE_END, _SENTENCE_END)
+    return tuple(found)
+
+
+def join_as_they_were(blocks: Sequence[Block]) -> Template:
+    """With the separators that followed each."""
+    return _template(part for block in blocks for part in (*block.parts, Text(block.separator)))
+
+
+def join_moved(blocks: Sequence[tuple[Block, int]], *, cut: int = 0) -> Template:
+    """Blocks in a new order. What stood before another still does with what was between them.
+
+    Args:
+        blocks: Each with its position in the old order.
+        cut: The first so many are a paragraph of their own.
+    """
+    parts: list[Text | Slot] = []
+    for index, (block, position) in enumerate(blocks):
+        parts += block.parts
+        if index + 1 == len(blocks):
+            break
+        is_after = blocks[index + 1][1] > position and index + 1 != cut
+        parts.append(Text((block.separator if is_after else "") or PARAGRAPH))
+    return _template(parts)
+
+
+def _closed(paragraphs: Iterable[Block]) -> list[Block]:
+    """Paragraphs, joined where a tag or a fence is opened in one and closed in another."""
+    found: list[Block] = []
+    is_open = False
+    for paragraph in paragraphs:
+        if is_open:
+            before = found.pop()
+            parts = (*before.parts, Text(before.separator), *paragraph.parts)
+            paragraph = Block(parts, paragraph.separator)  # noqa: PLW2901  grown by what is open
+        found.append(paragraph)
+        is_open = _is_open("".join(p.text for p in paragraph.parts if isinstance(p, Text)))
+    return found
+
+
+def _is_open(text: str) -> bool:
+    if text.count("```") % 2 or text.count("~~~") % 2:
+        return True
+    tags = Counter[str]()
+    for match in _TAG.finditer(text):
+        tags[match["name"]] += -1 if match["end"] else 1
+    closed = {match["name"] for match in _TAG.finditer(text) if match["end"]}
+    # A lone `<b>` that nothing in the whole prompt closes is no tag; one paragraph cannot tell, so
+    # only a tag that stands alone in its line opens a section.
+    return any(count > 0 and (name in closed or _alone(name, text)) for name, count in tags.items())
+
+
+def _alone(name: str, text: str) -> bool:
+    return re.search(rf"(?m)^[ \t]*<{re.escape(name)}\b[^<>]*>[ \t]*$", text) is not None
+
+
+def _finer(block: Block, pattern: re.Pattern[str], *patterns: re.Pattern[str]) -> list[Block]:
+    """`block`, cut at `pattern` and then further, where that is safe."""
+    if not any(isinstance(part, Slot) for part in block.parts):
+        return [block]
+    pieces = _split(block.parts, pattern)
+    if not all(_is_whole(piece) for piece in pieces):
+        pieces = [Block(block.parts)]
+    if patterns:
+        pieces = [finer for piece in pieces for finer in _finer(piece, *patterns)]
+    last = pieces[-1]
+    return [*pieces[:-1], Block(last.parts, last.separator + block.separator)]
+
+
+def _is_whole(block: Block) -> bool:
+    """Whether the block says by itself what it is about."""
+    first = block.parts[0] if block.parts else None
+    if isinstance(first, Text) and _STRUCTURE.match(first.text):
+        return False
+    for part in block.parts:
+        if isinstance(part, Slot):
+            # What an author has marked is marked whole.
+            return part.stability is not None
+        if _LETTER.search(part.text):
+            return True
+    return True
+
+
+def _split(parts: Iterable[Text | Slot], pattern: re.Pattern[str]) -> list[Block]:
+    found: list[Block] = []
+    current: list[Text | Slot] = []
+    for part in parts:
+        if isinstance(part, Slot):
+            current.append(part)
+            continue
+        at = 0
+        for match in pattern.finditer(part.text):
+            if match.start() > at:
+                current.append(Text(part.text[at : match.start()]))
+            if current:
+                found.append(Block(tuple(current), match.group()))
+                current = []
+            elif found:
+                found[-1] = Block(found[-1].parts, found[-1].separator + match.group())
+            else:
+                current = [Text(match.group())]
+            at = match.end()
+        if part.text[at:]:
+            current.append(Text(part.text[at:]))
+    if current or not found:
+        found.append(Block(tuple(current)))
+    return found
+
+
+def _template(parts: Iterable[Text | Slot]) -> Template:
+    joined: list[Text | Slot] = []
+    for part in parts:
+        before = joined[-1] if joined else None
+        if isinstance(part, Text) and isinstance(before, Text):
+            joined[-1] = Text(before.text + part.text)
+        elif not isinstance(part, Text) or part.text:
+            joined.append(part)
+    return Template(tuple(joined))
