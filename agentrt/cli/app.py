@@ -15,6 +15,7 @@ from agentrt.cli.command import perform, report
 from agentrt.cli.failure import UsageError
 from agentrt.cli.keys_command import keys_app
 from agentrt.cli.output import discard, only_answers_on_stdout
+from agentrt.cli.plan_command import plan
 from agentrt.cli.runs_command import runs_app
 from agentrt.cli.serve_command import serve
 from agentrt.cli.simulate_command import simulate
@@ -189,12 +190,7 @@ def graph(
     return perform(lambda answers: draw_graph(target, format_, output, answers))
 
 
-@app.command(epilog=_example("agentrt plan workflows/digest.py"))
-def plan(target: TargetArgument, *, is_json: JsonOption = False) -> int:
-    """Compile a workflow and say what the passes found; nothing runs."""
-    from agentrt.cli.drawing import print_plan  # noqa: PLC0415
-
-    return perform(lambda answers: print_plan(target, answers, is_json=is_json), is_json=is_json)
+app.command(epilog=_example("agentrt plan workflows/digest.py --without dedupe"))(plan)
 
 
 @app.command(epilog=_example("agentrt show 3f9c2a"))

@@ -1,8 +1,7 @@
-"""`agentrt graph` and `agentrt plan`: a workflow before it runs."""
+"""`agentrt graph`: a workflow before it runs, as a picture."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,28 +26,6 @@ def draw_graph(target: str, form: Format, output: Path | None, answers: Answers)
     except OSError as error:
         raise UsageError(f"{output} cannot be written: {error.strerror}") from error
     tell(f"wrote {output}")
-    return 0
-
-
-def print_plan(target: str, answers: Answers, *, is_json: bool) -> int:
-    """Compile and print what came of it."""
-    from agentrt.compiler.pipeline import compile_graph  # noqa: PLC0415  only this command's
-
-    plan = compile_graph(load_workflow(target).workflow.trace().graph)
-    if is_json:
-        answers.json(
-            {
-                "workflow": plan.source.name,
-                "source_hash": plan.source.hash,
-                "graph": plan.graph.to_json(),
-                "nodes": {node_id: asdict(node) for node_id, node in plan.nodes.items()},
-                "passes": [asdict(each) for each in plan.passes],
-            }
-        )
-        return 0
-    from agentrt.compiler.text import plan_to_text  # noqa: PLC0415
-
-    answers.text(plan_to_text(plan))
     return 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from agentrt.ir.expression import Const, Expression, NodeId, Slot, Template, Text
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import AgentNode, InputNode, LLMNode, Node
+from agentrt.ir.node import AgentNode, InputNode, LLMNode, Node, bodies
 from agentrt.ir.order import depths, heights
 from agentrt.ir.plan import NodePlan
 from agentrt.ir.prompt import PromptTemplate, render_value
@@ -35,16 +35,30 @@ class StaticText:
 
 
 def node_plans(graph: Graph) -> Mapping[NodeId, NodePlan]:
-    """What is known of each node before anything runs, in definition order."""
-    depth_of, height_of = depths(graph), heights(graph)
-    return {
-        node.id: NodePlan(
-            depth=depth_of[node.id],
-            height=height_of[node.id],
-            static_prefix_chars=_prefix_chars(node),
-        )
-        for node in graph.nodes
-    }
+    """What is known of each node before anything runs, as `graph.walk` names and orders them."""
+    found: dict[NodeId, NodePlan] = {}
+    for prefix, scope in scopes(graph):
+        depth_of, height_of = depths(scope), heights(scope)
+        for node in scope.nodes:
+            found[prefix + node.id] = NodePlan(
+                depth=depth_of[node.id],
+                height=height_of[node.id],
+                static_prefix_chars=_prefix_chars(node),
+            )
+    return {node_id: found[node_id] for node_id, _ in graph.walk()}
+
+
+def scopes(graph: Graph, prefix: str = "") -> Iterator[tuple[str, Graph]]:
+    """The graph and the bodies in it, with what the full ids of their nodes begin with."""
+    yield prefix, graph
+    for node in graph.nodes:
+        for name, body in bodies(node):
+            yield from scopes(body, body_prefix(prefix + node.id, name))
+
+
+def body_prefix(region_id: NodeId, name: str) -> str:
+    """What the full ids of a region's nodes begin with, in its body `name` (see `ir.node.bodies`)."""
+    return f"{region_id}." if name == "body" else f"{region_id}.{name}."
 
 
 def stages(graph: Graph) -> tuple[Stage, ...]:

@@ -5,43 +5,68 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from agentrt.compiler.analysis import node_plans
-from agentrt.compiler.base import Pass
+from agentrt.compiler.base import NodePass, NodePlans, Pass
+from agentrt.compiler.passes.dedupe import Dedupe
+from agentrt.compiler.passes.layout import Layout
 from agentrt.compiler.passes.prune import Prune
 from agentrt.errors import CompileError, GraphError
+from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.graph import Graph
 from agentrt.ir.plan import PassReport, Plan
 
 DEFAULT_PASSES: tuple[Pass, ...] = (
     # First: what will not run needs no planning.
     Prune(),
+    # Before prompts are looked at: what goes here is in nobody's fan-out.
+    Dedupe(),
+    # Prompts of what is left, so that siblings are those that run.
+    Layout(),
 )
+
+DEFAULT_NODE_PASSES: tuple[NodePass, ...] = ()
 
 
 def compile_graph(
-    graph: Graph, *, passes: Sequence[Pass] = DEFAULT_PASSES, without: Collection[str] = ()
+    graph: Graph,
+    *,
+    passes: Sequence[Pass] = DEFAULT_PASSES,
+    node_passes: Sequence[NodePass] = DEFAULT_NODE_PASSES,
+    without: Collection[str] = (),
+    estimates: WorkEstimates | None = None,
 ) -> Plan:
     """Plan `graph`, which must lint. Ids of the nodes that are left are those of `graph`.
 
     Args:
         graph: As traced, or as read from JSON.
         passes: In the order they run.
+        node_passes: After those, in the order they run.
         without: Names of passes to leave out.
+        estimates: How long calls take; None: nothing is known.
 
     Raises:
         ValueError: `without` names something that is no pass.
         CompileError: a pass broke the graph; the message names it.
     """
-    unknown = sorted(set(without) - {each.name for each in passes})
-    if unknown:
-        known = ", ".join(each.name for each in passes)
-        raise ValueError(f"no such pass: {', '.join(unknown)}; there are: {known}")
+    _check_names(without, [*(p.name for p in passes), *(p.name for p in node_passes)])
+    estimates = estimates or WorkEstimates()
     after = graph
     reports: list[PassReport] = []
     for each in passes:
         if each.name not in without:
             after, report = _run(each, after)
             reports.append(report)
-    return Plan(source=graph, graph=after, nodes=node_plans(after), passes=tuple(reports))
+    nodes = node_plans(after)
+    for noting in node_passes:
+        if noting.name not in without:
+            nodes, report = _note(noting, after, nodes, estimates)
+            reports.append(report)
+    return Plan(source=graph, graph=after, nodes=nodes, passes=tuple(reports))
+
+
+def _check_names(without: Collection[str], known: Sequence[str]) -> None:
+    unknown = sorted(set(without) - set(known))
+    if unknown:
+        raise ValueError(f"no such pass: {', '.join(unknown)}; there are: {', '.join(known)}")
 
 
 def _run(each: Pass, before: Graph) -> tuple[Graph, PassReport]:
@@ -56,6 +81,21 @@ def _run(each: Pass, before: Graph) -> tuple[Graph, PassReport]:
     except Exception as error:
         raise CompileError(f"pass {each.name!r} on graph {before.name!r}: {error}") from error
     return after, PassReport(each.name, has_changed=after is not before, summary=summary)
+
+
+def _note(
+    each: NodePass, graph: Graph, before: NodePlans, estimates: WorkEstimates
+) -> tuple[NodePlans, PassReport]:
+    try:
+        each.requires(graph)
+        after = each.note(graph, before, estimates)
+        if list(after) != list(before):
+            raise GraphError("nodes were noted that are not in the graph")  # noqa: TRY301
+        each.ensures(graph, after)
+        summary = each.summarise(graph, after, estimates)
+    except Exception as error:
+        raise CompileError(f"pass {each.name!r} on graph {graph.name!r}: {error}") from error
+    return after, PassReport(each.name, has_changed=after != before, summary=summary)
 
 
 def _check_ids(before: Graph, after: Graph) -> None:

@@ -16,16 +16,19 @@ from agentrt.ir.graph import Graph
 from agentrt.ir.node import AgentNode, InputNode, LLMNode, MapNode
 from agentrt.ir.plan import Plan
 from agentrt.ir.render_label import describe, printable
+from agentrt.ir.render_text import to_text
 
 _SHOWN = 8
 _STAGES_SHOWN = 60
+_LINES_SHOWN = 20
 
 
 def plan_to_text(plan: Plan) -> str:
-    """Stages, the critical path, what can run at once, how prompts begin, what the passes did."""
+    """The graph before and after, stages, the critical path, how prompts begin, what passes did."""
     return "\n".join(
         [
             *_heading(plan.graph),
+            *_graph_lines(plan),
             *_stage_lines(plan.graph),
             *_path_lines(plan.graph),
             *_prompt_lines(plan.graph),
@@ -44,6 +47,26 @@ def _heading(graph: Graph) -> Iterator[str]:
     maps = sum(1 for _, node in graph.walk() if isinstance(node, MapNode))
     more = f", and in {_count(maps, 'map')} as many as there are items" if maps else ""
     yield f"at once: {_count(widest, 'node')} or more{more}"
+
+
+def _graph_lines(plan: Plan) -> Iterator[str]:
+    is_changed = plan.source is not plan.graph
+    yield ""
+    yield "the graph as written" if is_changed else "the graph, which the passes leave as it is"
+    yield from _drawn(plan.source)
+    if is_changed:
+        yield ""
+        yield "the graph that runs"
+        yield from _drawn(plan.graph)
+
+
+def _drawn(graph: Graph) -> Iterator[str]:
+    lines = to_text(graph).splitlines()
+    shown = lines if len(lines) <= 2 * _LINES_SHOWN else lines[:_LINES_SHOWN]
+    yield from (f"  {line}" for line in shown)
+    if shown is not lines:
+        yield f"  … and {_count(len(lines) - _LINES_SHOWN - 1, 'line')} more"
+        yield f"  {lines[-1]}"
 
 
 def _stage_lines(graph: Graph) -> Iterator[str]:

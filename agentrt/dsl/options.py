@@ -20,6 +20,8 @@ class ToolOptions(TypedDict, total=False):
     retries: int
     concurrency: int | None
     max_output_bytes: int
+    is_deterministic: bool
+    single_flight: bool
 
 
 class CallOptions(TypedDict, total=False):
@@ -73,6 +75,8 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "tier": ("small", "large", None),
     "layout": LAYOUTS,
     "is_idempotent": (True, False),
+    "is_deterministic": (True, False),
+    "single_flight": (True, False),
 }
 _MAY_BE_NONE = frozenset(
     {"timeout_s", "call_timeout_s", "concurrency", "max_tokens", "max_total_tokens"}

@@ -183,6 +183,8 @@ _TOOLS = Table(
         retries=_WHOLE,
         concurrency=Optional(_WHOLE),
         max_output_bytes=_WHOLE,
+        is_deterministic=_FLAG,
+        single_flight=_FLAG,
     )
 )
 

@@ -11,11 +11,49 @@ from agentrt.ir.graph import Graph
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did: one line of `agentrt plan`."""
+    """What one pass did: one line of `agentrt plan`.
+
+    Attributes:
+        has_changed: The graph, or what is noted of its nodes.
+    """
 
     name: str
     has_changed: bool
     summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """Calls that begin alike and become ready together: one goes first, the rest at its first token.
+
+    Attributes:
+        leader: The node that goes first, as it is named in the graph of this one. A map's instances of
+            one node lead themselves: the first of them goes first.
+        prefix_chars: Characters that all of them begin with.
+    """
+
+    leader: NodeId
+    prefix_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is known beforehand of what a call leaves in the KV cache.
+
+    Attributes:
+        reused_chars: Characters at its start that a later call of the run begins with too; 0: none.
+        next_use: The first node that does, by depth; empty: none.
+        next_use_s: Seconds until then, where durations are known.
+    """
+
+    reused_chars: int = 0
+    next_use: NodeId = ""
+    next_use_s: float | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing of the run goes on from there, nor from its beginning."""
+        return not self.reused_chars
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +66,27 @@ class NodePlan:
             orders ready nodes by when it knows no durations.
         static_prefix_chars: Characters of the prompt, from its start, that are the same in every
             run of this node; 0 for nodes without a prompt.
+        precedence: Of ready nodes of a run the one with the most goes first, where not all can go:
+            the time expected from its start to the end of the longest chain that waits for it. In
+            seconds where durations are known, else in nodes.
+        remaining_s: The same in seconds; None: no durations are known.
+        fan_out: The calls that it is one of.
+        early_tools: Tools of an agent that start before the message that calls them is whole.
+        single_flight: Tools it may call whose equal calls at one time are made once.
+        retention: None where there is no prompt.
+        ordered_by: The node of a map's body whose prompts say in which order the instances start.
     """
 
     depth: int
     height: int
     static_prefix_chars: int = 0
+    precedence: float = 0.0
+    remaining_s: float | None = None
+    fan_out: FanOut | None = None
+    early_tools: tuple[str, ...] = ()
+    single_flight: tuple[str, ...] = ()
+    retention: Retention | None = None
+    ordered_by: NodeId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +96,8 @@ class Plan:
     Attributes:
         source: The graph as traced; its hash identifies the workflow in the store.
         graph: The graph after all passes. Node ids are those of `source`.
-        nodes: Facts by node id, for the top level of `graph`.
+        nodes: Facts by full id, bodies included, as `graph.walk` names them. Depths and heights are
+            within the node's own graph.
         passes: In the order they ran.
     """
 

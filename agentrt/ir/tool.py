@@ -27,6 +27,10 @@ class ToolSpec:
         concurrency: Attempts at once, over all runs of a runtime; None: no limit.
         max_output_bytes: A longer result (as JSON) is an error in a graph; for an agent the
             observation is cut there and says so.
+        is_deterministic: Two equal calls at one moment give the same. False for a die, or a ticket
+            machine, whose calls are then never made one.
+        single_flight: Equal calls at one time, of whichever runs of a tenant, are made once, where the
+            effects are `none` or `read`.
     """
 
     name: str
@@ -39,6 +43,8 @@ class ToolSpec:
     retries: int = 2
     concurrency: int | None = None
     max_output_bytes: int = 1_000_000
+    is_deterministic: bool = True
+    single_flight: bool = False
 
     @property
     def is_repeatable(self) -> bool:

@@ -108,4 +108,10 @@ def test_a_plan_is_printed_and_is_one_object_with_json(agentrt: Shell, flow: Flo
     assert "double" in agentrt("plan", target).stdout
     plan = agentrt("plan", target, "--json").json
     assert plan["workflow"] == "main"
-    assert set(plan["nodes"]) == {"count", "bad", "numbers", "double", "total"}
+    assert set(plan["nodes"]) >= {"count", "bad", "numbers", "double", "total"}
+    assert "prune" in [each["name"] for each in plan["passes"]]
+    less = agentrt("plan", target, "--json", "--without", "prune", "--without", "dedupe").json
+    assert not {"prune", "dedupe"} & {each["name"] for each in less["passes"]}
+    refused = agentrt("plan", target, "--without", "prun")
+    assert refused.code == 2
+    assert "no such pass: prun; there are: prune, " in refused.stderr

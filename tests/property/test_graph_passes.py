@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agentrt.compiler.base import Pass
-from agentrt.compiler.passes.prune import has_write_effects
+from agentrt.compiler.passes.dedupe import Dedupe, is_deterministic
+from agentrt.compiler.passes.prune import Prune, has_write_effects
 from agentrt.compiler.pipeline import DEFAULT_PASSES, compile_graph
 from agentrt.compiler.text import plan_to_text
+from agentrt.ir.expression import Items, Use, rewrite_uses
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import InputNode
 from tests.property.graph_strategies import graphs
@@ -27,7 +32,7 @@ def test_a_pass_done_twice_is_done_once(each: Pass, graph: Graph) -> None:
 @settings(deadline=None, max_examples=100)
 @given(graphs())
 def test_pruning_keeps_exactly_what_is_read_or_writes(graph: Graph) -> None:
-    plan = compile_graph(graph)
+    plan = compile_graph(graph, passes=[Prune()])
     assert plan.source is graph
     left = plan.graph
     assert (left.output, left.inputs, left.tools) == (graph.output, graph.inputs, graph.tools)
@@ -48,12 +53,38 @@ def test_pruning_keeps_exactly_what_is_read_or_writes(graph: Graph) -> None:
 
 
 @settings(deadline=None, max_examples=100)
+@given(graphs(), st.data())
+def test_deduping_makes_each_copy_of_a_call_one(graph: Graph, data: st.DataObject) -> None:
+    copied = [
+        node
+        for node in graph.nodes
+        if is_deterministic(node, graph.tools) and data.draw(st.booleans())
+    ]
+    copies = {node.id: f"{node.id}.copy" for node in copied}  # no drawn id has a dot
+    both = replace(
+        graph,
+        nodes=(*graph.nodes, *(replace(node, id=copies[node.id]) for node in copied)),
+        output=Items((graph.output, rewrite_uses(graph.output, lambda use: _of(use, copies)))),
+    )
+    once = Dedupe().run(both)
+    once.lint()
+    Dedupe().ensures(both, once)
+    known = Dedupe().run(graph)
+    assert once == replace(known, output=Items((known.output, known.output)))
+
+
+def _of(use: Use, copies: dict[str, str]) -> Use:
+    return replace(use, node=copies.get(use.node, use.node))
+
+
+@settings(deadline=None, max_examples=100)
 @given(graphs())
 def test_depths_and_heights_fit_the_edges(graph: Graph) -> None:
-    plan = compile_graph(graph, without=["prune"])
-    assert list(plan.nodes) == [node.id for node in graph.nodes]
+    plan = compile_graph(graph, passes=[])
+    assert list(plan.nodes) == [node_id for node_id, _ in graph.walk()]
     readers = graph.readers()
-    for node_id, facts in plan.nodes.items():
+    for node_id in graph.by_id:
+        facts = plan.nodes[node_id]
         read = [plan.nodes[each].depth for each in graph.dependencies[node_id]]
         assert facts.depth == (1 + max(read) if read else 0)
         assert facts.height == 1 + max((plan.nodes[r].height for r in readers[node_id]), default=0)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import assert_never
 
+from agentrt.compiler.calls import calls_of, outermost
 from agentrt.errors import GraphError
 from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
@@ -54,12 +55,17 @@ class Prune:
 
     def summarise(self, before: Graph, after: Graph) -> str:
         kept = {node_id for node_id, _ in after.walk()}
-        gone = [node_id for node_id, _ in before.walk() if node_id not in kept]
+        left_out = {node_id: node for node_id, node in before.walk() if node_id not in kept}
+        gone = list(left_out)
         if not gone:
             return "every node is used"
         more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
         plural = "node" if len(gone) == 1 else "nodes"
-        return f"removed {len(gone)} {plural} nobody reads: {', '.join(gone[:_SHOWN])}{more}"
+        saved = calls_of(outermost(left_out).values())
+        return (
+            f"removed {len(gone)} {plural} nobody reads: {', '.join(gone[:_SHOWN])}{more}; "
+            f"saves {saved} a run"
+        )
 
 
 def has_write_effects(node: Node, tools: Mapping[str, ToolSpec]) -> bool:

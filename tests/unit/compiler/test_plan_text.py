@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agentrt.compiler.passes.prune import Prune
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.compiler.text import plan_to_text
 from agentrt.ir.expression import Const, Use
@@ -11,10 +12,40 @@ from tests.unit.ir.sample_graphs import every_kind, graph, llm, parameter, searc
 
 def test_a_plan_as_text() -> None:
     assert (
-        plan_to_text(compile_graph(every_kind()))
+        plan_to_text(compile_graph(every_kind(), passes=[Prune()], node_passes=()))
         == """\
 sample: 7 nodes in 6 stages
 at once: 2 nodes or more, and in 1 map as many as there are items
+
+the graph, which the passes leave as it is
+  sample(question, limit)
+    question  input
+    limit     input, default 3
+    plan      llm, small                               <- limit, question
+    found     map over query                           <- plan
+      query   input
+      search  tool   <- query
+      -> search
+    first     tool search                              <- plan[0]
+    checked   branch on true                           <- found
+      then
+        found  input
+        check  llm    <- found
+        -> check
+      otherwise
+        -> "unchecked"
+    refined   loop, up to 3 steps                      <- checked
+      step
+        draft    input
+        improve  llm    <- draft
+        -> improve
+      until
+        draft  input
+        judge  llm    <- draft
+        -> judge
+    fix       agent, up to 5 turns, tools search save  <- refined
+    kept      tool save                                <- fix
+    -> {"fix": fix, "all": [first, {"a": [1]}]}
 
 stages (a node starts when its inputs are there; it does not wait for its stage)
      1  plan  llm, small
@@ -43,10 +74,14 @@ passes
 
 def test_a_plan_of_nothing_as_text() -> None:
     assert (
-        plan_to_text(compile_graph(graph(output=Const(1)), passes=()))
+        plan_to_text(compile_graph(graph(output=Const(1)), passes=(), node_passes=()))
         == """\
 sample: 0 nodes in 0 stages
 at once: 0 nodes or more
+
+the graph, which the passes leave as it is
+  sample()
+    -> 1
 
 stages (a node starts when its inputs are there; it does not wait for its stage)
 
@@ -56,14 +91,40 @@ passes
     )
 
 
+def test_a_plan_shows_the_graph_before_and_after() -> None:
+    before = graph(
+        parameter("q"), search("a", Use("q")), search("b", Use("q")), llm("c", Use("a"), Use("b"))
+    )
+    text = plan_to_text(compile_graph(before))
+    assert (
+        """\
+the graph as written
+  sample(q)
+    q  input
+    a  tool search  <- q
+    b  tool search  <- q
+    c  llm          <- a, b
+    -> c
+
+the graph that runs
+  sample(q)
+    q  input
+    a  tool search  <- q
+    c  llm          <- a
+    -> c
+"""
+        in text
+    )
+
+
 def test_the_text_of_a_large_plan_stays_short() -> None:
     chain: list[Node] = [
         parameter("q"),
         *(search(f"s{i}", Use(f"s{i - 1}" if i else "q")) for i in range(500)),
     ]
     wide = [llm(f"w{i}", "Hello ", Use("q")) for i in range(500)]
-    text = plan_to_text(compile_graph(graph(*chain, *wide), without=["prune"]))
-    assert len(text.splitlines()) < 100
+    text = plan_to_text(compile_graph(graph(*chain, *wide), passes=()))
+    assert len(text.splitlines()) < 120
     assert "     1  s0  tool search\n        w0  llm" in text
     assert "        … and 493 more" in text
     assert "     …  and 441 stages more" in text

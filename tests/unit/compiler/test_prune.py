@@ -135,7 +135,8 @@ def test_the_summary_names_what_went() -> None:
     before = graph(Q, *(search(f"s{i}", Use("q")) for i in range(7)), output=Use("q"))
     assert (
         Prune().summarise(before, Prune().run(before))
-        == "removed 7 nodes nobody reads: s0, s1, s2, s3, s4 and 2 more"
+        == "removed 7 nodes nobody reads: s0, s1, s2, s3, s4 and 2 more; "
+        "saves 7 tool calls a run"
     )
     assert Prune().summarise(before, before) == "every node is used"
 
