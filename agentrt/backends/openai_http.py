@@ -24,6 +24,7 @@ from agentrt.errors import (
 )
 from agentrt.ir.engine_fields import EngineFields
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
+from agentrt.ir.schema import Schema
 
 __all__ = ["HttpSettings", "OpenAIBackend"]
 
@@ -69,6 +70,7 @@ class OpenAIBackend:
         self._engine: EngineLimits | None = None
         self._takes: EngineFields | None = None
         self._schemas = SchemaAcceptance()
+        self._grammars = SchemaAcceptance()
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.name!r})"
@@ -108,16 +110,22 @@ class OpenAIBackend:
         model = request.options.model or self._model or await self._only_model()
         if self._limiter is not None:
             await self._admit(request)
-        schema = request.output_schema
-        if schema is None or not self._schemas.is_worth_sending(schema):
+        schema, known = self._constraint(request)
+        if schema is None or not known.is_worth_sending(schema):
             return await self._attempt(request, model, on_chunk, has_schema=False)
         try:
             completion = await self._attempt(request, model, on_chunk, has_schema=True)
         except RequestRejected as refusal:
             if refusal.status not in _UNKNOWN_FIELD_STATUSES:
                 raise
-            return await self._without_schema(request, model, on_chunk, refusal)
-        self._schemas.accepted()
+            try:
+                completion = await self._attempt(request, model, on_chunk, has_schema=False)
+            except RequestRejected:
+                # It was not the schema: the first refusal is the honest one.
+                raise refusal from None
+            known.refused(schema, str(refusal))
+            return completion
+        known.accepted()
         return completion
 
     async def aclose(self) -> None:
@@ -137,17 +145,11 @@ class OpenAIBackend:
             error.url = self.name
             raise
 
-    async def _without_schema(
-        self, request: Request, model: str, on_chunk: OnChunk | None, refusal: RequestRejected
-    ) -> Completion:
-        try:
-            completion = await self._attempt(request, model, on_chunk, has_schema=False)
-        except RequestRejected:
-            # It was not the schema: the first refusal is the honest one.
-            raise refusal from None
-        if request.output_schema is not None:
-            self._schemas.refused(request.output_schema, str(refusal))
-        return completion
+    def _constraint(self, request: Request) -> tuple[Schema | None, SchemaAcceptance]:
+        """What the answer is to fit, and what the server is known to make of such."""
+        if request.output_schema is None and request.grammar is not None and self.kind.grammar_path:
+            return {"grammar": request.grammar}, self._grammars
+        return request.output_schema, self._schemas
 
     async def _attempt(
         self, request: Request, model: str, on_chunk: OnChunk | None, *, has_schema: bool
@@ -158,6 +160,7 @@ class OpenAIBackend:
             is_streamed=on_chunk is not None,
             has_schema=has_schema,
             limit_field=self.kind.limit_field,
+            grammar_path=self.kind.grammar_path,
         )
         url = f"{self.name}/chat/completions"
         exchanged = self.connection.exchange("POST", url, body, timeout_s=request.options.timeout_s)

@@ -66,6 +66,8 @@ def content_of(request: Request) -> Content:
             "seed": options.seed,
         },
         "extra": request.extra,
+        # Only where there is one, so that recordings from before there were any stay what they are.
+        **({} if request.grammar is None else {"grammar": request.grammar}),
     }
 
 

@@ -21,6 +21,8 @@ class ServerKind:
         metrics_prefix: How the names of its metrics begin.
         info_path: A path that only this kind serves.
         limit_field: What the server calls the most tokens to write.
+        grammar_path: Where in a request's body it takes a grammar in GBNF; empty: nowhere, as far as
+            is known.
         dialects: Whose hints it understands, as in `EngineFields`.
         known_fields: Fields of a request's body beside the common ones that it knows for sure.
         tells_fields: Whether it tells which fields it knows (`agentrt.backends.engine_features`).
@@ -36,6 +38,7 @@ class ServerKind:
     metrics_prefix: str = ""
     info_path: str = ""
     limit_field: str = "max_tokens"
+    grammar_path: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
     known_fields: tuple[str, ...] = ()
     tells_fields: bool = False
@@ -60,6 +63,8 @@ VLLM = ServerKind(
     has_metrics=True,
     metrics_prefix="vllm:",
     info_path="/version",
+    # xgrammar reads GBNF. Before 0.12 the field was `guided_grammar`.
+    grammar_path=("structured_outputs", "grammar"),
     dialects=("vllm", "vllm-holds"),
     tells_fields=True,
     cached_tokens_hint="start vLLM with --enable-prompt-tokens-details",
@@ -70,6 +75,7 @@ SGLANG = ServerKind(
     shares_prefixes=True,
     metrics_prefix="sglang:",
     info_path="/get_server_info",
+    grammar_path=("ebnf",),
     dialects=("sglang",),
     tells_fields=True,
     cached_tokens_hint="start SGLang with --enable-cache-report",
@@ -81,6 +87,7 @@ LLAMACPP = ServerKind(
     reports_cached_tokens=True,
     metrics_prefix="llamacpp:",
     info_path="/props",
+    grammar_path=("grammar",),
     metrics_hint="start llama-server with --metrics",
 )
 

@@ -24,6 +24,7 @@ def request_body(
     is_streamed: bool = False,
     has_schema: bool = True,
     limit_field: str = "max_tokens",
+    grammar_path: tuple[str, ...] = (),
 ) -> JsonObject:
     """`request` as the body of POST /v1/chat/completions.
 
@@ -34,8 +35,10 @@ def request_body(
         request: What to ask.
         model: The model's name at the server.
         is_streamed: Ask for a stream, with usage in its last chunk.
-        has_schema: Whether to send the output schema; False where the server is known to refuse.
+        has_schema: Whether to send the output schema, or the grammar; False where the server is
+            known to refuse.
         limit_field: What the server calls the most tokens to write.
+        grammar_path: Where in the body it takes a grammar; empty: nowhere.
     """
     options = request.options
     own: JsonObject = {"model": model, "messages": [message_json(m) for m in request.messages]}
@@ -43,6 +46,8 @@ def request_body(
         own["tools"] = [tool_json(tool) for tool in request.tools]
     if request.output_schema is not None and has_schema:
         own["response_format"] = response_format(request.output_schema)
+    elif request.grammar is not None and has_schema and grammar_path:
+        own |= _placed(request.grammar, grammar_path)
     optional: JsonObject = {
         limit_field: options.max_tokens,
         "temperature": options.temperature,
@@ -53,6 +58,12 @@ def request_body(
     streaming = {"stream": True, "stream_options": {"include_usage": True}} if is_streamed else {}
     extra = {k: v for k, v in request.extra.items() if k not in {"stream", "stream_options"}}
     return extra | own | streaming
+
+
+def _placed(value: Any, path: tuple[str, ...]) -> JsonObject:
+    for name in reversed(path):
+        value = {name: value}
+    return dict(value)
 
 
 def message_json(message: Message) -> JsonObject:

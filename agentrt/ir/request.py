@@ -65,6 +65,8 @@ class Request:
         tools: What the model may call.
         output_schema: The answer must be JSON that fits it; None: free text. Its root is always an
             object (`agentrt.dsl` wraps other types), which is what the strictest servers ask for.
+        grammar: GBNF (llama.cpp's notation) that the text must fit, for servers that decode under a
+            grammar; others answer without, so whoever asks must check. Instead of a schema.
         program_id: Which program this belongs to. Not part of the content: never hashed.
         node_id: The node instance it is made for. Likewise.
         extra: Further fields of the request body, passed on as they are (from OpenAI-shaped
@@ -74,6 +76,7 @@ class Request:
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...] = ()
     output_schema: Schema | None = None
+    grammar: str | None = None
     options: LLMOptions = LLMOptions()
     program_id: str = ""
     node_id: str = ""
