@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
@@ -22,6 +22,7 @@ from agentrt.ir.node import (
     Tier,
     ToolNode,
 )
+from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.evaluate import (
     Evaluate,
     Values,
@@ -53,12 +54,18 @@ class LLMStep:
 
 @dataclass(frozen=True, slots=True)
 class AgentStep:
-    """An agent, ready to unroll."""
+    """An agent, ready to unroll.
+
+    Attributes:
+        tools: What it may call.
+        shown: What the model is shown, the same for every turn of every run of this plan.
+    """
 
     node: AgentNode
     answer: ValueType[Any]
     prompt: RenderPrompt
     tools: tuple[ToolFunction[..., Any], ...]
+    shown: tuple[ToolSpec, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +121,13 @@ class Executable:
         tiers: The tiers of the LLM calls there may be, in bodies too.
     """
 
-    def __init__(self, graph: Graph, bindings: Bindings) -> None:
+    def __init__(
+        self, graph: Graph, bindings: Bindings, specs: Mapping[str, ToolSpec] | None = None
+    ) -> None:
+        """Bodies have no tools of their own: `specs` are those of the graph they are in."""
         self.graph = graph
         self.bindings = bindings
+        self.specs: Mapping[str, ToolSpec] = graph.tools if specs is None else specs
         self.input_ids = {node.id for node in graph.inputs}
         self._map_ids = {node.id for node in graph.nodes if isinstance(node, MapNode)}
         self.steps: tuple[Step, ...] = tuple(
@@ -151,6 +162,7 @@ class Executable:
                     bindings.answers[node.function],
                     prompt_evaluator(node.prompt),
                     tuple(bindings.tools[name] for name in node.tools),
+                    tuple(self._spec(name) for name in node.shown_tools or node.tools),
                 )
             case MapNode():
                 sources = tuple(
@@ -161,27 +173,34 @@ class Executable:
                     and not value.path
                     and value.node in self._map_ids
                 )
-                return MapStep(node, Executable(node.body, bindings), _named(node.inputs), sources)
+                return MapStep(
+                    node, Executable(node.body, bindings, self.specs), _named(node.inputs), sources
+                )
             case BranchNode():
                 return BranchStep(
                     node,
                     evaluator(node.condition),
-                    Executable(node.then, bindings),
-                    Executable(node.otherwise, bindings),
+                    Executable(node.then, bindings, self.specs),
+                    Executable(node.otherwise, bindings, self.specs),
                     _named(node.inputs),
                 )
             case LoopNode():
                 return LoopStep(
                     node,
                     evaluator(node.initial),
-                    Executable(node.step, bindings),
-                    Executable(node.until, bindings),
+                    Executable(node.step, bindings, self.specs),
+                    Executable(node.until, bindings, self.specs),
                     _named(node.inputs),
                 )
             case InputNode():
                 raise AssertionError("inputs are not steps")
             case _:
                 assert_never(node)
+
+    def _spec(self, name: str) -> ToolSpec:
+        """As the plan has it; its Python function may have it in other words."""
+        specs = self.specs
+        return specs[name] if name in specs else self.bindings.tools[name].spec
 
     def _read_only_by_item(self, step: Step) -> frozenset[NodeId]:
         """The maps `step` reads item by item and in no other way."""

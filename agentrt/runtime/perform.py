@@ -95,7 +95,7 @@ class Performer:
         step = turn.step
         request = Request(
             messages=turn.messages,
-            tools=() if turn.is_constrained else tuple(tool.spec for tool in step.tools),
+            tools=() if turn.is_constrained else step.shown,
             output_schema=step.answer.answer_schema if turn.is_constrained else None,
             options=step.node.options,
             program_id=self._journal.run_id,

@@ -209,7 +209,7 @@ def test_a_turn_of_a_thousand_calls_is_answered() -> None:
         ("look", "[" * 100_000, "error: "),
         ("look", "\ud800", "error: "),
         ("look", '{"at": NaN}', "error: "),
-        ("no_such", "{}", "error: there is no tool 'no_such'; the tools are: look, put, "),
+        ("no_such", "{}", "error: there is no tool 'no_such'; the tools are: break_, count, "),
         ("", "", "error: there is no tool ''"),
         ("break_", '{"why": "rain"}', "error: tool 'break_' raised OSError: rain"),
         ("hang", "", "error: tool 'hang' did not finish within 2 s"),
