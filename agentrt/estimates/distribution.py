@@ -25,6 +25,7 @@ _NOTABLE_PART = 0.02  # the best rate is sought where enough ends to tell it fro
 _ALMOST_NONE = 1e-12
 _PRICE_STEPS = 4  # to a doubling
 _LEAST_PRICE, _MOST_PRICE = 1e-9, 1e9
+_NO_DOUBT = 1e-3
 _LONGEST = 1e30
 
 
@@ -43,7 +44,7 @@ class Distribution:
         self._below = below
         self._means: array[float] | None = None
         self._indices: dict[int, float] = {}
-        self._waits: dict[int, float] = {}
+        self._waits: dict[tuple[int, int | None], float] = {}
 
     def mixed(self, counts: Sequence[float], *, own: float, lent: float) -> Distribution:
         """`own` times the counts of a sketch and `lent` times this, which together are 1."""
@@ -133,25 +134,33 @@ class Distribution:
             found = self._indices[start] = self._best_rate(start)
         return found
 
-    def worth_waiting(self, price: float) -> float:
+    def worth_waiting(self, price: float, *, comes: float = 1.0) -> float:
         """How long to wait for an end that is worth 1 to be there at, where each second costs `price`.
 
-        The `d` that maximises `P(S <= d) - price * E[min(S, d)]`; 0 if no wait is worth it. Where the
-        hazard falls this is when it has fallen to `price`. Prices are rounded to steps of a fifth.
+        With `comes` the chance that there is an end at all: the `d` that maximises
+        `comes * P(S <= d) - price * (comes * E[min(S, d)] + (1 - comes) * d)`; 0 if no wait is worth it.
+        Where the hazard falls this is when it has fallen to `price`. Prices are rounded to steps of a
+        fifth, and the odds against an end to steps of two.
         """
         if not price > 0.0:
             return math.inf
         step = round(math.log2(min(max(price, _LEAST_PRICE), _MOST_PRICE)) * _PRICE_STEPS)
-        found = self._waits.get(step)
+        odds = (1.0 - comes) / max(comes, _ALMOST_NONE)
+        doubt = round(math.log2(min(odds, _MOST_PRICE))) if odds > _NO_DOUBT else None
+        found = self._waits.get((step, doubt))
         if found is None:
-            found = self._waits[step] = self._best_wait(2.0 ** (step / _PRICE_STEPS))
+            against = 0.0 if doubt is None else 2.0**doubt
+            found = self._waits[step, doubt] = self._best_wait(
+                2.0 ** (step / _PRICE_STEPS), against
+            )
         return found
 
-    def _best_wait(self, price: float) -> float:
+    def _best_wait(self, price: float, against: float) -> float:
         edges, below, weighted = self._grid.edges, self._below, self._weighted()
         best, best_value = 0.0, 0.0
         for end in range(1, BUCKETS + 1):
-            value = below[end] - price * (weighted[end] + edges[end] * (1.0 - below[end]))
+            waited = weighted[end] + edges[end] * (1.0 - below[end] + against)
+            value = below[end] - price * waited
             if value > best_value:
                 best, best_value = edges[end], value
         return best

@@ -152,6 +152,7 @@ class ScheduledProgram:
         send: Send,
         *,
         is_last: IsLast | bool = False,
+        precedence: float = 0.0,
         pool: Pool | None = None,
         salt: str = "",
     ) -> Served:
@@ -160,6 +161,7 @@ class ScheduledProgram:
         Args:
             is_last: No later prompt will begin with this one and its answer, as is known beforehand
                 or as the answer tells.
+            precedence: Of calls of this program that wait, that with the most goes first.
             pool: Where to; None: where calls of the request's tier go.
             salt: Beside the program's: such as the model's name, where replicas serve several.
 
@@ -188,7 +190,7 @@ class ScheduledProgram:
             context = contexts[-1].chain
             is_left = is_end or self._is_over
             pool.warming.ended(self.program_id, request, completion, context, is_last=is_left)
-            pool.rate.learn(prompt.characters, completion.usage.prompt_tokens)
+            pool.learn_rate(prompt.characters, completion.usage.prompt_tokens)
             usage = pool.reports.told(
                 replica_id,
                 completion.usage,
@@ -205,6 +207,7 @@ class ScheduledProgram:
             prompt_tokens=pool.rate.tokens(prompt.characters),
             max_completion_tokens=request.options.max_tokens,
             is_last=is_last is True,
+            precedence=precedence,
         )
         completion = await self._complete(pool, ready, send, ended)
         return Served(ready.call_id, pool.origin, completion, prompt, contexts[-1], ready_at)

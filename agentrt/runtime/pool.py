@@ -46,11 +46,15 @@ from agentrt.scheduler.events import (
     ProgramId,
     ReplicaDown,
     ReplicaId,
+    ReplicaResized,
     ReplicaUp,
     SchedulerEvent,
     TimerFired,
     TimerId,
 )
+
+_NOTABLE_CHANGE = 0.03
+"""Of the characters of a token, for the scheduler to hear what caches have room for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class Pool:
         self.chains = PromptChains()
         self.origin = ""
         self.rate = TextRate()
+        self._told_rate = self.rate.characters_per_token
         self.reports = CacheReports()
         self._backends = dict(replicas)
         self.warming = Warming(self._backends)
@@ -206,15 +211,32 @@ class Pool:
             call.wait_on()
         self.reports.up(replica_id, capabilities)
         self.warming.up(replica_id, capabilities)
-        kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
-        kv_characters = None if kv_tokens is None else kv_tokens * self.rate.characters_per_token
         self.tell(
             ReplicaUp(
                 replica_id=replica_id,
-                kv_blocks=None if kv_characters is None else int(kv_characters // BLOCK_CHARACTERS),
+                kv_blocks=self._kv_blocks(capabilities),
                 max_running=capabilities.max_concurrency,
             )
         )
+
+    def learn_rate(self, characters: int, tokens: int) -> None:
+        """A replica has counted `tokens` in a prompt of `characters`, and so has its cache."""
+        self.rate.learn(characters, tokens)
+        rate = self.rate.characters_per_token
+        if abs(rate / self._told_rate - 1.0) < _NOTABLE_CHANGE:
+            return
+        self._told_rate = rate
+        for replica_id, capabilities in self._up.items():
+            kv_blocks = self._kv_blocks(capabilities)
+            if kv_blocks is not None:
+                self.tell(ReplicaResized(replica_id, kv_blocks))
+
+    def _kv_blocks(self, capabilities: Capabilities) -> int | None:
+        """What a replica's cache has room for, in blocks of characters as its tokenizer cuts them."""
+        kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
+        if kv_tokens is None:
+            return None
+        return int(kv_tokens * self._told_rate // BLOCK_CHARACTERS)
 
     def down(self, replica_id: ReplicaId) -> None:
         """A replica is gone: what was sent there is broken off, and waits for another.

@@ -34,6 +34,7 @@ from agentrt.scheduler.events import (
     ReplicaDown,
     ReplicaId,
     ReplicaReported,
+    ReplicaResized,
     ReplicaUp,
     SchedulerEvent,
     TimerFired,
@@ -100,7 +101,7 @@ class Scheduler:
                 self._cancelled(self._call(call_id, event), now, actions)
             case ProgramArrived() | ProgramIdle() | ProgramFinished() | ProgramCancelled():
                 self._program_changed(event, now, actions)
-            case ReplicaUp() | ReplicaDown() | ReplicaReported():
+            case ReplicaUp() | ReplicaDown() | ReplicaReported() | ReplicaResized():
                 self._replica_changed(event, now)
             case TimerFired():
                 pass  # what it was set for is looked for below
@@ -147,6 +148,7 @@ class Scheduler:
             now,
             is_last=event.is_last,
         )
+        call.precedence = event.precedence
         self._calls[call.call_id] = program.calls[call.call_id] = call
         self.outlook.call_ready(call, now)
         self._places.wait(call, now)
@@ -281,7 +283,7 @@ class Scheduler:
         self._stories[event.program_id] = deque([event], maxlen=_STORY_LENGTH)
 
     def _replica_changed(
-        self, event: ReplicaUp | ReplicaDown | ReplicaReported, now: float
+        self, event: ReplicaUp | ReplicaDown | ReplicaReported | ReplicaResized, now: float
     ) -> None:
         match event:
             case ReplicaUp():
@@ -295,6 +297,8 @@ class Scheduler:
                 )
             case ReplicaDown():
                 self._lose(event.replica_id, now)
+            case ReplicaResized(replica_id, kv_blocks):
+                self._places.resized(replica_id, kv_blocks)
             case ReplicaReported():
                 self._places.reported(event.replica_id, event.used_blocks, event.running)
             case _:

@@ -71,6 +71,8 @@ class CallReady:
         max_completion_tokens: The most it may answer; None: not limited.
         is_last: Nothing will go on from its answer: no later prompt begins with this one's context,
             as a plan can tell beforehand.
+        precedence: Of calls of one program that wait, that with the most goes first; equal ones in the
+            order they became ready.
     """
 
     call_id: CallId
@@ -79,6 +81,7 @@ class CallReady:
     prompt_tokens: int
     max_completion_tokens: int | None = None
     is_last: bool = False
+    precedence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +184,17 @@ class ReplicaDown:
     replica_id: ReplicaId
 
 
+@dataclass(frozen=True, slots=True)
+class ReplicaResized:
+    """It is known better how many blocks a replica's cache has room for.
+
+    Drivers that count in other units than the server learn what its tokens come to.
+    """
+
+    replica_id: ReplicaId
+    kv_blocks: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReported:
     """What a server says of itself."""
@@ -215,5 +229,6 @@ SchedulerEvent: TypeAlias = (
     | ReplicaUp
     | ReplicaDown
     | ReplicaReported
+    | ReplicaResized
     | TimerFired
 )

@@ -104,6 +104,12 @@ class Places:
         replica.reported(used_blocks, running)
         self.fleet.mark(replica)
 
+    def resized(self, replica_id: ReplicaId, kv_blocks: int) -> None:
+        """It is known better what a server's cache has room for."""
+        replica = self.fleet.known(replica_id)
+        replica.resize(kv_blocks)
+        self.fleet.mark(replica)
+
     def retry_after_s(self, program: Program) -> float:
         """When it is likely that those of its tenant that wait before `program` have their places."""
         wait_s = self._entry_every_s * self.lines.entering.waiting(program)

@@ -174,6 +174,12 @@ class Replica:
         self.foreign_blocks = min(float(others), float(self.kv_blocks))
         self.shadow.resize(self.capacity_blocks)
 
+    def resize(self, kv_blocks: int) -> None:
+        """Its cache has room for so many blocks. Does nothing where that is no concern of ours."""
+        if self.shadow is not None:
+            self.kv_blocks = kv_blocks
+            self.shadow.resize(self.capacity_blocks)
+
     def branch_of(self, program: Program, chain: Chain) -> PlacedContext | None:
         """The branch that `chain` goes on with, if there is one.
 

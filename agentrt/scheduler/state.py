@@ -140,6 +140,7 @@ class Call:
         computed_blocks: Blocks of its prompt that its replica has to compute, as far as is known.
         decoded: When it has ended: what went on beside its answer.
         move_at: While it waits for room on the replica it was on: from when on it may go elsewhere.
+        precedence: Among the calls of its program that wait alike: the most goes first.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
@@ -155,6 +156,7 @@ class Call:
         "move_at",
         "pause",
         "phase",
+        "precedence",
         "program",
         "prompt_tokens",
         "ready_at",
@@ -181,6 +183,7 @@ class Call:
         self.chain = chain
         self.prompt_tokens = prompt_tokens
         self.is_last = is_last
+        self.precedence = 0.0
         self.context: PlacedContext | None = None
         self.pause: Pause | None = None
         self.ready_at = ready_at

@@ -12,12 +12,18 @@ from agentrt.scheduler.state import Call
 Rank: TypeAlias = float
 """Lower goes first. Fixed when a call begins to wait: see `policy.Policy.rank`."""
 
+_Entry: TypeAlias = tuple[Rank, int, float, int, Call]
+
 
 class WaitingCalls:
-    """A priority queue. Ties go by the programs' arrival, then by the order of joining."""
+    """A priority queue.
+
+    Ties go by the programs' arrival, then by the calls' precedence in their program, then by the order
+    of joining.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[Rank, int, int, Call]] = []
+        self._heap: list[_Entry] = []
         self._entries: dict[CallId, tuple[Rank, int]] = {}
         self._joined = 0
 
@@ -34,7 +40,8 @@ class WaitingCalls:
     def add(self, call: Call, rank: Rank) -> None:
         self._joined += 1
         self._entries[call.call_id] = rank, self._joined
-        heapq.heappush(self._heap, (rank, call.program.sequence, self._joined, call))
+        entry = (rank, call.program.sequence, -call.precedence, self._joined, call)
+        heapq.heappush(self._heap, entry)
 
     def remove(self, call_id: CallId) -> None:
         """Does nothing for a call that does not wait here."""
@@ -43,18 +50,18 @@ class WaitingCalls:
     def first(self) -> Call | None:
         """The call that should go first; it stays."""
         self._drop_removed()
-        return self._heap[0][3] if self._heap else None
+        return self._heap[0][-1] if self._heap else None
 
     def firsts(self, count: int) -> Iterator[Call]:
         """Up to `count` calls, first ones first; they stay. Do not change the queue meanwhile."""
-        taken: list[tuple[Rank, int, int, Call]] = []
+        taken: list[_Entry] = []
         try:
             while self._heap and len(taken) < count:
                 self._drop_removed()
                 if not self._heap:
                     return
                 taken.append(heapq.heappop(self._heap))
-                yield taken[-1][3]
+                yield taken[-1][-1]
         finally:
             for entry in taken:
                 heapq.heappush(self._heap, entry)
@@ -63,8 +70,8 @@ class WaitingCalls:
         while self._heap and not self._is_there(self._heap[0]):
             heapq.heappop(self._heap)
 
-    def _is_there(self, entry: tuple[Rank, int, int, Call]) -> bool:
+    def _is_there(self, entry: _Entry) -> bool:
         """A call that was removed and joined again has an entry of its own."""
-        _, _, joined, call = entry
+        _, _, _, joined, call = entry
         known = self._entries.get(call.call_id)
         return known is not None and known[1] == joined

@@ -85,8 +85,8 @@ class ByOccupancy:
         if context.program.is_urgent(now):
             price *= _DEADLINE_PRICE
         wait, since = outlook.wait(pause)
-        worth_s = rebuild_s * outlook.goes_on(pause)
-        until = since + wait.worth_waiting(price / max(worth_s, 1e-9))
+        comes = outlook.goes_on(pause)
+        until = since + wait.worth_waiting(price / max(rebuild_s, 1e-9), comes=comes)
         return max(min(until, since + self.hold_limit_s), pause.ended_at + self.least_hold_s)
 
     def move_at(self, call: Call, home: Replica, outlook: Outlook) -> float:

@@ -40,6 +40,26 @@ def test_no_other_wait_is_worth_more(values: list[float], weight: float, step: i
     assert value(distribution, wait, price) == pytest.approx(max(best, 0.0), abs=1e-6)
 
 
+@pytest.mark.parametrize("comes", [0.999, 0.8, 0.5, 1 / 9, 1e-6, 0.0])
+def test_no_other_wait_is_worth_more_where_an_end_may_never_come(comes: float) -> None:
+    distribution = learned([0.2, 1.0, 1.0, 3.0, 50.0], 0.1)
+    against = 2.0 ** round(math.log2(min((1 - comes) / max(comes, 1e-12), 1e9)))  # as it is rounded
+    for price in (0.5, 2.0**-6, 2.0**-12):
+        wait = distribution.worth_waiting(price, comes=comes)
+        worth = [
+            value(distribution, other, price) - price * against * other
+            for other in (wait, 0.0, *SECONDS.edges)
+        ]
+        assert worth[0] == pytest.approx(max(worth), abs=1e-6)
+
+
+def test_who_may_never_come_is_waited_for_less_long() -> None:
+    distribution = learned([1.0, 2.0, 4.0, 8.0] * 10)
+    waits = [distribution.worth_waiting(0.02, comes=comes) for comes in (1.0, 0.9, 0.5, 0.1, 0.001)]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] > waits[3] > waits[4] == 0.0
+
+
 @given(price=st.floats(1e-8, 1e8))
 def test_prices_are_rounded_by_a_tenth_at_most(price: float) -> None:
     distribution = learned([0.5, 2.0, 30.0], 1.0)

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from agentrt.backends.base import OnChunk
 from agentrt.backends.scripted import ScriptedBackend
 from agentrt.clock import VirtualClock
 from agentrt.errors import BackendUnavailable, InputError, RateLimited, RunCancelled
-from agentrt.ir.request import Capabilities, Completion, Message, Request
+from agentrt.ir.request import Capabilities, Completion, Message, Request, Usage
 from agentrt.runtime.fleet import Fleet, ScheduledProgram
 from agentrt.runtime.pool import Pool, Replica
 from agentrt.runtime.scheduling import Scheduled, Scheduling
@@ -24,6 +25,7 @@ from agentrt.scheduler.events import (
     CallReady,
     ProgramFinished,
     ReplicaDown,
+    ReplicaResized,
     ReplicaUp,
     SchedulerEvent,
 )
@@ -300,3 +302,36 @@ def test_the_tokens_of_prompts_are_learned_from_what_servers_count() -> None:
     estimates = [e.prompt_tokens for e in world.events if isinstance(e, CallReady)]
     assert estimates[0] == round((4000 + len("\x1euser\n")) / 4)
     assert world.pool.rate.characters_per_token == pytest.approx(4.0, rel=0.01)
+
+
+def test_what_a_cache_has_room_for_follows_how_the_server_counts_tokens() -> None:
+    class Terse(ScriptedBackend):
+        """A cache of 1,000 tokens; a prompt is a tenth as many tokens as characters."""
+
+        async def capabilities(self) -> Capabilities:
+            return replace(await super().capabilities(), kv_tokens=1_000)
+
+        async def complete(
+            self, request: Request, *, on_chunk: OnChunk | None = None
+        ) -> Completion:
+            completion = await super().complete(request, on_chunk=on_chunk)
+            tokens = sum(len(message.content) for message in request.messages) // 10
+            return replace(completion, usage=Usage(tokens, 0, 1))
+
+    world = World(a=Terse("a"))
+
+    async def main() -> None:
+        for index in range(30):
+            program = world.fleet.program(f"p{index}", "w")
+            await world.ask(program, f"{index} " * 2_000)
+
+    world.run(main)
+    told = [
+        event.kv_blocks
+        for event in world.events
+        if isinstance(event, (ReplicaUp, ReplicaResized)) and event.kv_blocks is not None
+    ]
+    assert told[0] == 1_000 * 4 // 64
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1_000 * 10 / 64, rel=0.05)
+    assert world.pool.scheduler.replicas[0].kv_blocks == told[-1]
