@@ -172,7 +172,8 @@ def test_it_tells_what_drafts_came_to_by_kind_the_latest_last_and_forgets_the_ol
     switch.observe("edit", DraftCounts(100, 50, 50))
     switch.observe("chat", DraftCounts(100, 50, 0))
     edit, chat = switch.kinds()
-    assert edit == KindDrafting("edit", DraftCounts(100, 50, 50), pytest.approx(100 / 70))
+    assert edit == KindDrafting("edit", DraftCounts(100, 50, 50), edit.speedup)
+    assert edit.speedup == pytest.approx(100 / 70)
     assert (chat.kind, chat.counts.share_taken) == ("chat", 0.0)
     for number in range(400):
         switch.observe(f"kind {number}", DraftCounts(1))

@@ -24,9 +24,10 @@ def test_a_draft_that_goes_wrong_counts_whole_and_its_right_beginning_is_taken()
 
 
 def test_the_latest_occurrence_is_drafted_from_that_has_a_whole_draft_after_it() -> None:
-    prompt = "ab123 ab456 ab7 "
-    assert replay_lookup(prompt, "ab456.", ngram=2, length=3) == DraftCounts(6, 5, 3)
-    assert replay_lookup(prompt, "ab456.", ngram=2, length=4) == DraftCounts(6, 4, 4)
+    prompt = "ab123 ab456 ab7"
+    assert replay_lookup(prompt, "ab456.", ngram=2, length=4) == DraftCounts(6, 3, 3)
+    # After "ab7ab" the last "ab" that three tokens follow is that of "ab7", and "7ab" is wrong.
+    assert replay_lookup(prompt, "ab456.", ngram=2, length=3) == DraftCounts(6, 5, 2)
 
 
 def test_an_answer_that_repeats_itself_is_drafted_from_itself() -> None:
