@@ -76,6 +76,7 @@ class PoolCall:
         self.refused = error
         if not self.sent.done():
             self.sent.set_exception(error)
+            self.sent.exception()  # where it is being sent nobody waits for this, and asyncio would complain
         self.break_off()
 
     def break_off(self) -> None:
