@@ -8,6 +8,7 @@ from agentrt.compiler.analysis import node_plans
 from agentrt.compiler.base import NodePass, NodePlans, Pass
 from agentrt.compiler.passes.dedupe import Dedupe
 from agentrt.compiler.passes.layout import Layout
+from agentrt.compiler.passes.priorities import Priorities
 from agentrt.compiler.passes.prune import Prune
 from agentrt.errors import CompileError, GraphError
 from agentrt.estimates.work import WorkEstimates
@@ -23,7 +24,7 @@ DEFAULT_PASSES: tuple[Pass, ...] = (
     Layout(),
 )
 
-DEFAULT_NODE_PASSES: tuple[NodePass, ...] = ()
+DEFAULT_NODE_PASSES: tuple[NodePass, ...] = (Priorities(),)
 
 
 def compile_graph(

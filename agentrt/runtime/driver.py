@@ -12,18 +12,20 @@ from typing import Any, Literal
 from agentrt.clock import Clock
 from agentrt.dsl.workflow import Bound
 from agentrt.errors import AgentRTError, InputError, InvariantError, StoreError
+from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import RunFinished, RunStarted
-from agentrt.runtime.executable import Executable
-from agentrt.runtime.execution import Ending, Execution
 from agentrt.runtime.fleet import Fleet, ScheduledProgram
 from agentrt.runtime.journal import Journal, OnEvent
-from agentrt.runtime.llm_calls import LLMCalls
-from agentrt.runtime.perform import Performer
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import Restored
 from agentrt.runtime.results import RunResult
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunRecord, RunStore, StoredRun
+
+from agentrt.runtime.executable import Executable
+from agentrt.runtime.execution import Ending, Execution
+from agentrt.runtime.llm_calls import LLMCalls
+from agentrt.runtime.perform import Performer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,7 @@ class Prepared:
 class Driver:
     """What all runs of one runtime share."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  keyword arguments, each a part of its own
         self,
         *,
         store: RunStore | None,
@@ -72,6 +74,7 @@ class Driver:
         tools: ToolCalls,
         llms: LLMCalls,
         fleet: Fleet,
+        work: WorkEstimates,
         observers: tuple[OnEvent, ...],
     ) -> None:
         self._store = store
@@ -79,6 +82,7 @@ class Driver:
         self._tools = tools
         self._llms = llms
         self._fleet = fleet
+        self._work = work
         self._observers = observers
 
     def prepare(self, sitting: Sitting) -> Prepared:
@@ -200,6 +204,7 @@ class Driver:
             llms=self._llms,
             clock=self._clock,
             program=program,
+            work=self._work,
         )
 
     async def _is_known(self, run_id: str) -> bool:

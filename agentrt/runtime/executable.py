@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
+from agentrt.compiler.analysis import body_prefix
 from agentrt.dsl.binding import Bindings
 from agentrt.dsl.functions import ToolFunction
 from agentrt.dsl.value_type import ValueType
@@ -22,6 +23,7 @@ from agentrt.ir.node import (
     Tier,
     ToolNode,
 )
+from agentrt.ir.plan import NodePlan
 from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.evaluate import (
     Evaluate,
@@ -30,6 +32,9 @@ from agentrt.runtime.evaluate import (
     evaluator,
     prompt_evaluator,
 )
+
+UNPLANNED = NodePlan(depth=0, height=1)
+"""Of nodes that no compiler has seen."""
 
 RenderPrompt: TypeAlias = Callable[[Values], tuple[str | None, str]]
 
@@ -119,12 +124,24 @@ class Executable:
         output: The value of the graph as a function of the values there are.
         output_reads: The steps the output reads, and the inputs it reads, each once.
         tiers: The tiers of the LLM calls there may be, in bodies too.
+        plans: What the compiler knows of its nodes, by their ids here.
     """
 
     def __init__(
-        self, graph: Graph, bindings: Bindings, specs: Mapping[str, ToolSpec] | None = None
+        self,
+        graph: Graph,
+        bindings: Bindings,
+        specs: Mapping[str, ToolSpec] | None = None,
+        *,
+        nodes: Mapping[NodeId, NodePlan] | None = None,
+        prefix: str = "",
     ) -> None:
-        """Bodies have no tools of their own: `specs` are those of the graph they are in."""
+        """Bodies have no tools of their own: `specs` are those of the graph they are in.
+
+        `nodes` is a plan's, by full ids: those of `graph` begin with `prefix`.
+        """
+        self._nodes = nodes or {}
+        self._prefix = prefix
         self.graph = graph
         self.bindings = bindings
         self.specs: Mapping[str, ToolSpec] = graph.tools if specs is None else specs
@@ -144,9 +161,27 @@ class Executable:
                 r for r in read if r not in self.input_ids and r not in from_items
             )
             self.input_reads[node_id] = tuple(r for r in read if r in self.input_ids)
+        self.plans: Mapping[NodeId, NodePlan] = self._own_plans()
         self.output = evaluator(graph.output)
         self.output_steps = tuple(r for r in graph.output_uses if r not in self.input_ids)
         self.output_inputs = tuple(r for r in graph.output_uses if r in self.input_ids)
+
+    def replan(self, nodes: Mapping[NodeId, NodePlan]) -> None:
+        """More is known of the same nodes: runs that go on, and those to come, are told of it."""
+        self._nodes = nodes
+        self.plans = self._own_plans()
+        for step in self.steps:
+            for body in _bodies(step):
+                body.replan(nodes)
+
+    def _own_plans(self) -> Mapping[NodeId, NodePlan]:
+        return {
+            node.id: self._nodes.get(self._prefix + node.id, UNPLANNED) for node in self.graph.nodes
+        }
+
+    def _body(self, node: Node, name: str, body: Graph) -> Executable:
+        prefix = body_prefix(self._prefix + node.id, name)
+        return Executable(body, self.bindings, self.specs, nodes=self._nodes, prefix=prefix)
 
     def _compile(self, node: Node) -> Step:
         bindings = self.bindings
@@ -174,22 +209,22 @@ class Executable:
                     and value.node in self._map_ids
                 )
                 return MapStep(
-                    node, Executable(node.body, bindings, self.specs), _named(node.inputs), sources
+                    node, self._body(node, "body", node.body), _named(node.inputs), sources
                 )
             case BranchNode():
                 return BranchStep(
                     node,
                     evaluator(node.condition),
-                    Executable(node.then, bindings, self.specs),
-                    Executable(node.otherwise, bindings, self.specs),
+                    self._body(node, "then", node.then),
+                    self._body(node, "otherwise", node.otherwise),
                     _named(node.inputs),
                 )
             case LoopNode():
                 return LoopStep(
                     node,
                     evaluator(node.initial),
-                    Executable(node.step, bindings, self.specs),
-                    Executable(node.until, bindings, self.specs),
+                    self._body(node, "step", node.step),
+                    self._body(node, "until", node.until),
                     _named(node.inputs),
                 )
             case InputNode():
@@ -215,6 +250,18 @@ class Executable:
             for use in uses(value)
         }
         return frozenset(sources - otherwise)
+
+
+def _bodies(step: Step) -> tuple[Executable, ...]:
+    match step:
+        case MapStep():
+            return (step.body,)
+        case BranchStep():
+            return (step.then, step.otherwise)
+        case LoopStep():
+            return (step.step, step.until)
+        case _:
+            return ()
 
 
 def _tiers(step: Step) -> frozenset[Tier]:

@@ -22,18 +22,7 @@ from agentrt.errors import (
 from agentrt.ir.event import RunStatus
 from agentrt.runtime.agent import AgentRegion
 from agentrt.runtime.evaluate import Values, evaluate_partial
-from agentrt.runtime.executable import (
-    AgentStep,
-    BranchStep,
-    Executable,
-    LLMStep,
-    LoopStep,
-    MapStep,
-    ToolStep,
-)
-from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance, Scope
 from agentrt.runtime.journal import Journal
-from agentrt.runtime.perform import Performer
 from agentrt.runtime.regions import (
     BranchRegion,
     Broken,
@@ -58,6 +47,18 @@ from agentrt.scheduler.progress import (
     Start,
     Stop,
 )
+
+from agentrt.runtime.executable import (
+    AgentStep,
+    BranchStep,
+    Executable,
+    LLMStep,
+    LoopStep,
+    MapStep,
+    ToolStep,
+)
+from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance, Scope
+from agentrt.runtime.perform import Performer
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class Execution:
     def _perform(self, actions: list[ProgressAction]) -> None:
         """Perform `actions` and all that follow from them; a queue, since chains are long."""
         queue = self._actions
-        queue.extend(actions)
+        queue.extend(self._by_precedence(actions))
         if self._is_performing:
             return
         self._is_performing = True
@@ -167,6 +168,16 @@ class Execution:
                         assert_never(action)
         finally:
             self._is_performing = False
+
+    def _by_precedence(self, actions: list[ProgressAction]) -> list[ProgressAction]:
+        """Of what may start at one moment, what the most waits for first; the rest stays in place."""
+        starts = [action for action in actions if isinstance(action, Start)]
+        if len(starts) <= 1:
+            return actions
+        instances = self._instances
+        starts.sort(key=lambda start: -instances[start.instance_id].plan.precedence)
+        ordered = iter(starts)
+        return [next(ordered) if isinstance(action, Start) else action for action in actions]
 
     def _grow(self, region: Instance | None, children: list[tuple[Instance, Child]]) -> None:
         for instance, _ in children:
@@ -238,6 +249,8 @@ class Execution:
         if scope is not None:
             scope.values[instance.local_id] = value
         self._cancel_timer(instance)
+        if isinstance(instance.work, AgentStep) and not instance.is_restored:
+            self._performer.learn_agent(instance, instance.work)
         self._journal.finished(instance, value, self._performer.to_json)
         self._perform(self._progress.handle(Finished(instance.id)))
 

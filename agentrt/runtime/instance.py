@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from agentrt.dsl.functions import ToolFunction
 from agentrt.ir.event import NodeKind
 from agentrt.ir.expression import NodeId
+from agentrt.ir.plan import NodePlan
 from agentrt.ir.report import NodeReport
 from agentrt.ir.request import Completion, Message, ToolCall, Usage
 from agentrt.runtime.evaluate import Values
+from agentrt.scheduler.progress import Child
+
 from agentrt.runtime.executable import (
+    UNPLANNED,
     AgentStep,
     BranchStep,
     Executable,
@@ -23,7 +27,6 @@ from agentrt.runtime.executable import (
     Step,
     ToolStep,
 )
-from agentrt.scheduler.progress import Child
 
 if TYPE_CHECKING:
     from agentrt.runtime.regions import Region
@@ -199,6 +202,16 @@ class Instance:
         self.is_restored = False
         self.task: asyncio.Task[None] | None = None
         self.region: Region | None = None
+
+    @property
+    def plan(self) -> NodePlan:
+        """What the compiler knows of its node; of turns and calls of an agent, of the agent."""
+        instance: Instance | None = self
+        while instance is not None:
+            if instance.scope is not None:
+                return instance.scope.executable.plans.get(instance.local_id, UNPLANNED)
+            instance = instance.parent
+        return UNPLANNED
 
     def report(self) -> NodeReport:
         return NodeReport(

@@ -47,6 +47,7 @@ class LLMCall:
             it cannot take it back.
         is_last: No later prompt of the program will begin with this one and its answer; or what
             tells so from the answer.
+        precedence: Of waiting calls of its program that with the most goes first.
     """
 
     request: Request
@@ -55,6 +56,7 @@ class LLMCall:
     on_chunk: OnChunk | None = None
     is_text_final: bool = False
     is_last: IsLast | bool = False
+    precedence: float = 0.0
 
 
 class LLMCalls:
@@ -80,7 +82,10 @@ class LLMCalls:
             sending = _Sending(call, attempt, stream, self._clock)
             try:
                 served = await call.program.complete(
-                    call.request, sending.send, is_last=call.is_last
+                    call.request,
+                    sending.send,
+                    is_last=call.is_last,
+                    precedence=call.precedence,
                 )
             except BackendError as error:
                 spent = attempt - first_attempt

@@ -9,18 +9,20 @@ from agentrt.backends.base import OnChunk
 from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import InvariantError, SchemaError, ToolError
+from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.schema import Json
 from agentrt.runtime.call_observer import InstanceObserver
-from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
 from agentrt.runtime.fleet import ScheduledProgram
-from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
 from agentrt.runtime.journal import Journal
-from agentrt.runtime.llm_calls import LLMCall, LLMCalls, first_messages
 from agentrt.runtime.restore import completion_to_json
-from agentrt.runtime.tool_calls import ToolCalls
+from agentrt.runtime.tool_calls import Place, ToolCalls
 from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
+
+from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
+from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
+from agentrt.runtime.llm_calls import LLMCall, LLMCalls, first_messages
 
 
 class Performer:
@@ -38,12 +40,14 @@ class Performer:
         llms: LLMCalls,
         clock: Clock,
         program: ScheduledProgram,
+        work: WorkEstimates,
     ) -> None:
         self._journal = journal
         self._tools = tools
         self._llms = llms
         self._clock = clock
         self.program = program
+        self._work = work
         self._latest_calls: dict[str, CallId] = {}
         self._origin_s = clock.now()
 
@@ -54,6 +58,11 @@ class Performer:
     def start_at(self, elapsed_s: float) -> None:
         """Count on from where a stored run had got to."""
         self._origin_s = self._clock.now() - elapsed_s
+
+    def learn_agent(self, instance: Instance, step: AgentStep) -> None:
+        """An agent has its answer."""
+        if instance.started_s is not None:
+            self._work.observe("agent", step.node.function, self.now() - instance.started_s)
 
     async def tool(self, instance: Instance) -> Any:
         """A tool node's result."""
@@ -84,8 +93,12 @@ class Performer:
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
             is_last=True,
+            precedence=instance.plan.precedence,
         )
-        return await self._llms.answer(call, step.answer)
+        answer = await self._llms.answer(call, step.answer)
+        if instance.started_s is not None:
+            self._work.observe("llm", step.node.function, self.now() - instance.started_s)
+        return answer
 
     async def turn(self, instance: Instance) -> Completion:
         """The completion of one turn of an agent."""
@@ -107,6 +120,7 @@ class Performer:
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
             is_last=turn.is_last,
+            precedence=instance.plan.precedence,
         )
         return await self._llms.complete(call)
 
@@ -185,7 +199,12 @@ class Performer:
         if journal.is_durable and not tool.spec.is_repeatable:
             await journal.about_to_write(instance)
 
+        started_s = self.now()
+
         def on_attempt(attempt: int) -> None:
+            nonlocal started_s
+            if attempt == 1:
+                started_s = self.now()  # it may have waited for others until now
             instance.attempts = attempt
             if journal.is_watched:
                 journal.started(instance, attempt, self.now())
@@ -207,9 +226,16 @@ class Performer:
             tool.name, arguments, asked_by=self._latest_calls.get(agent)
         )
         try:
-            return await self._tools.call(
-                tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
+            result = await self._tools.call(
+                tool,
+                arguments,
+                on_attempt=on_attempt,
+                on_retry=on_retry,
+                is_cut=is_cut,
+                place=Place(self.program.program_id, instance.plan.precedence),
             )
+            self._work.observe("tool", tool.name, self.now() - started_s)
+            return result
         finally:
             self.program.tool_finished(tool_call_id)
 

@@ -7,9 +7,9 @@ import logging
 import os
 import random
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
@@ -20,12 +20,11 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.dsl.binding import Traced
 from agentrt.dsl.workflow import Bound, Workflow
 from agentrt.errors import DefinitionError, InputError, ResumeError, StoreError
+from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
-from agentrt.runtime.driver import Driver, Sitting
-from agentrt.runtime.executable import Executable
+from agentrt.ir.plan import Plan
 from agentrt.runtime.fleet import Fleet
-from agentrt.runtime.llm_calls import LLMCalls
 from agentrt.runtime.pool import Pool
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import InFlight, Restored, changed_nodes
@@ -38,6 +37,10 @@ from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunStore
 from agentrt.store.open import open_store
 
+from agentrt.runtime.driver import Driver, Sitting
+from agentrt.runtime.executable import Executable
+from agentrt.runtime.llm_calls import LLMCalls
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -45,6 +48,15 @@ _log = logging.getLogger("agentrt.runtime")
 
 OnError = Literal["fail", "collect"]
 OnEvent = Callable[[Event], None]
+
+
+@dataclass(slots=True)
+class _Compiled:
+    """A workflow, ready to run. It is kept as traced too, so that its id stays its own."""
+
+    traced: Traced
+    executable: Executable
+    runs: int = 0
 
 
 class Runtime:
@@ -67,6 +79,7 @@ class Runtime:
         max_threads: Synchronous tools at work at once.
         seed: Makes the jitter between attempts reproducible.
         scheduling: How calls are scheduled, where the default does not suit.
+        without: Compiler passes to leave out, by name (`agentrt plan` lists them).
 
     A backend or store that is given as an object is its owner's to close.
     """
@@ -85,6 +98,7 @@ class Runtime:
         max_threads: int = 64,
         seed: int | None = None,
         scheduling: Scheduling | None = None,
+        without: Collection[str] = (),
     ) -> None:
         self._backend = backend
         self._small = small
@@ -97,7 +111,9 @@ class Runtime:
         self._max_threads = max_threads
         self._random = random.Random(seed)
         self._scheduling = scheduling or Scheduling()
-        self._executables: dict[int, tuple[Traced, Executable]] = {}
+        self._without = tuple(without)
+        self._work = WorkEstimates()
+        self._executables: dict[int, _Compiled] = {}
         self._driver: Driver | None = None
         self._started: set[asyncio.Task[Any]] = set()
 
@@ -125,6 +141,7 @@ class Runtime:
                 tools=tools,
                 llms=LLMCalls(clock=self._clock, random_source=self._random),
                 fleet=fleet,
+                work=self._work,
                 observers=() if self._on_event is None else (self._on_event,),
             )
             stack.push_async_exit(self._leave)
@@ -302,13 +319,21 @@ class Runtime:
 
     def _executable(self, traced: Traced) -> Executable:
         known = self._executables.get(id(traced))
-        if known is None:  # the traced workflow is kept too, so that its id stays its own
-            plan = compile_graph(traced.graph)
-            known = self._executables[id(traced)] = (
-                traced,
-                Executable(plan.graph, traced.bindings),
-            )
-        return known[1]
+        if known is None:
+            plan = self._compiled(traced)
+            executable = Executable(plan.graph, traced.bindings, nodes=plan.nodes)
+            known = self._executables[id(traced)] = _Compiled(traced, executable)
+        elif known.runs & (known.runs - 1) == 0:
+            # So far it was run a power of two times: durations are known better than at the last.
+            known.executable.replan(self._compiled(traced).nodes)
+        known.runs += 1
+        return known.executable
+
+    def _compiled(self, traced: Traced) -> Plan:
+        try:
+            return compile_graph(traced.graph, without=self._without, estimates=self._work)
+        except ValueError as error:
+            raise DefinitionError(str(error)) from error
 
     def _open(self, tier: Tier, backend: Backend | str, stack: AsyncExitStack) -> Pool:
         if isinstance(backend, str):

@@ -8,6 +8,8 @@ import json
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from agentrt.clock import Clock
@@ -15,11 +17,28 @@ from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import SchemaError, ToolError
 from agentrt.runtime.backoff import backoff_s
 from agentrt.runtime.threads import Threads
+from agentrt.runtime.turn_taking import TurnTaking
 
 OnRetry = Callable[[int, BaseException, float], None]
 """Told the attempt (from 1) that failed, why, and in how many seconds the next one starts."""
 
 OnAttempt = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call stands among those that wait for the same tool.
+
+    Attributes:
+        owner: The run: those go in the order they came.
+        precedence: Of the calls of one run that with the most goes first.
+    """
+
+    owner: str = ""
+    precedence: float = 0.0
+
+
+ANYWHERE = Place()
 
 
 class ToolCalls:
@@ -29,7 +48,7 @@ class ToolCalls:
         self._clock = clock
         self._random = random_source
         self.threads = Threads(limit=max_threads, clock=clock)
-        self._limits: dict[tuple[str, int], tuple[ToolFunction[..., Any], asyncio.Semaphore]] = {}
+        self._limits: dict[tuple[str, int], tuple[ToolFunction[..., Any], TurnTaking]] = {}
 
     async def call(
         self,
@@ -39,6 +58,7 @@ class ToolCalls:
         on_attempt: OnAttempt,
         on_retry: OnRetry,
         is_cut: bool = False,
+        place: Place = ANYWHERE,
     ) -> Any:
         """The tool's result, checked against its type.
 
@@ -52,7 +72,7 @@ class ToolCalls:
         attempt = 1
         while True:
             try:
-                result = await self._attempt(tool, arguments, attempt, on_attempt)
+                result = await self._attempt(tool, arguments, partial(on_attempt, attempt), place)
                 return self._checked(tool, result, is_cut=is_cut)
             except (ToolError, asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
                 raise
@@ -71,15 +91,15 @@ class ToolCalls:
         self,
         tool: ToolFunction[..., Any],
         arguments: Mapping[str, Any],
-        attempt: int,
-        on_attempt: OnAttempt,
+        on_attempt: Callable[[], None],
+        place: Place,
     ) -> Any:
         spec = tool.spec
         if spec.concurrency is None and spec.timeout_s is None and tool.is_async:
-            on_attempt(attempt)
+            on_attempt()
             return await tool.function(**arguments)
-        async with self._turn(tool):
-            on_attempt(attempt)
+        async with self._turn(tool, place):
+            on_attempt()
             if not tool.is_async:
                 result = await self.threads.call(tool.function, arguments, timeout_s=spec.timeout_s)
                 # A synchronous wrapper around an async function.
@@ -87,7 +107,7 @@ class ToolCalls:
             async with asyncio.timeout(spec.timeout_s):
                 return await tool.function(**arguments)
 
-    def _turn(self, tool: ToolFunction[..., Any]) -> AbstractAsyncContextManager[Any]:
+    def _turn(self, tool: ToolFunction[..., Any], place: Place) -> AbstractAsyncContextManager[Any]:
         concurrency = tool.spec.concurrency
         if concurrency is None:
             return nullcontext()
@@ -95,8 +115,8 @@ class ToolCalls:
         # kept too, so that the function's id stays its own.
         key = (tool.name, id(tool.function))
         if key not in self._limits:
-            self._limits[key] = (tool, asyncio.Semaphore(concurrency))
-        return self._limits[key][1]
+            self._limits[key] = (tool, TurnTaking(concurrency))
+        return self._limits[key][1].turn(place.owner, place.precedence)
 
     def _checked(self, tool: ToolFunction[..., Any], result: Any, *, is_cut: bool) -> Any:
         spec = tool.spec

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agentrt.backends.scripted import ScriptedBackend
 from agentrt.clock import VirtualClock
+from agentrt.compiler.pipeline import compile_graph
 from agentrt.dsl.control import branch, loop
 from agentrt.dsl.decorators import agent, llm, tool, workflow
 from agentrt.errors import StoreError
@@ -492,7 +493,7 @@ def is_stuck(thread: threading.Thread) -> bool:
 
 def check_order(made: Setting, events: list[Event]) -> None:
     """Every instance starts once, after its inputs and after its region."""
-    graph = made.call.traced.graph
+    graph = compile_graph(made.call.traced.graph).graph  # what runs: equal calls are made once
     started: dict[str, int] = {}
     finished: dict[str, int] = {}
     for position, event in enumerate(events):

@@ -394,22 +394,22 @@ def test_a_tools_limit_holds_over_all_runs() -> None:
 
 def test_two_tools_of_one_name_have_each_their_own_limit() -> None:
     @tool(effects="read", concurrency=1, name="search")
-    async def narrow() -> str:
+    async def narrow(number: int) -> str:
         await asyncio.sleep(1.0)
         return "narrow"
 
     @tool(effects="read", concurrency=10, name="search")
-    async def wide() -> str:
+    async def wide(number: int) -> str:
         await asyncio.sleep(1.0)
         return "wide"
 
     @workflow
     def narrowly() -> list[str]:
-        return [narrow(), narrow()]
+        return [narrow(1), narrow(2)]
 
     @workflow
     def widely() -> list[str]:
-        return [wide() for _ in range(10)]
+        return [wide(number) for number in range(10)]
 
     clock = VirtualClock()
 
