@@ -30,6 +30,9 @@ _ELSEWHERE_S = 60.0
 """How long a call waits at one pool while its program keeps its places at others. Two programs that
 each wait for a place the other one has would do so for ever."""
 
+_SALTS_REMEMBERED = 16
+"""Of one program; of one that was forgotten, prompts are measured from their start."""
+
 
 IsLast: TypeAlias = Callable[[Completion], bool]
 
@@ -114,10 +117,13 @@ class _Membership:
 
     def conversations(self, salt: str) -> Conversations:
         """Those of one salt beside the program's: none finds what others have left in a cache."""
-        found = self._by_salt.get(salt)
+        found = self._by_salt.pop(salt, None)
         if found is None:
             whole = f"{self._cache_salt}/{salt}" if salt else self._cache_salt
-            found = self._by_salt[salt] = Conversations(self._chains, salt=whole)
+            found = Conversations(self._chains, salt=whole)
+        self._by_salt[salt] = found
+        if len(self._by_salt) > _SALTS_REMEMBERED:  # clients may give each request its own
+            del self._by_salt[next(iter(self._by_salt))]
         return found
 
 

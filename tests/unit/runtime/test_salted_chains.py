@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+from agentrt.clock import SystemClock
 from agentrt.ir.prefix import block_count, shared_blocks
 from agentrt.ir.request import Message, Request
+from agentrt.runtime.fleet import _Membership
+from agentrt.runtime.pool import Pool
 from agentrt.runtime.prompt_chains import Conversations, PromptChains
+from agentrt.runtime.scheduling import Scheduling
 
 _ASKED = Request(messages=(Message("system", "You are a clerk. " * 40), Message("user", "Begin.")))
 
@@ -30,3 +36,17 @@ def test_a_salt_is_no_text() -> None:
     ]
     assert prompts[0].characters == prompts[1].characters
     assert block_count(prompts[1].chain) == block_count(prompts[0].chain) + 1
+
+
+def test_a_program_of_ever_new_salts_is_remembered_by_its_latest() -> None:
+    async def main() -> int:
+        pool = Pool("m", {}, clock=SystemClock(), scheduling=Scheduling())
+        of_program = _Membership(pool, "tenant")
+        first = of_program.conversations("0")
+        for number in range(1, 100):
+            of_program.conversations(str(number))
+        assert of_program.conversations("99") is of_program.conversations("99")
+        assert of_program.conversations("0") is not first
+        return len(of_program._by_salt)
+
+    assert asyncio.run(main()) == 16
