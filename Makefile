@@ -26,11 +26,11 @@ COVERAGE_SUMMARY := { $(BIN)/coverage combine --quiet && \
 export FOLDER QUESTION
 MODEL ?= smollm2-135m
 
-.PHONY: help demo test test-all check bench format clean python-is-new-enough
+.PHONY: help demo test test-all test-clients check bench format clean python-is-new-enough
 .DEFAULT_GOAL := help
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(STAMPS)/model ## Digest a folder with a model on this machine: FOLDER=docs QUESTION="..."
 	$(SAY) "Running workflows/digest.py"
@@ -50,6 +50,10 @@ test-all: check ## The same with the slow tests (a 1.5B model, minutes)
 	@rm -f .coverage .coverage.*
 	@$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS) && status=0 || status=$$?; \
 		$(COVERAGE_SUMMARY); exit $$status
+
+test-clients: $(STAMPS)/clients ## Agents of other frameworks through the gateway (installs them: minutes)
+	$(SAY) "Clients"
+	@$(BIN)/python -m pytest -n 2 -m "not slow" tests/e2e/test_gateway_clients_*.py $(PYTEST_ARGS)
 
 check: $(STAMPS)/dev
 	$(SAY) "Format: ruff format --check"
@@ -104,6 +108,11 @@ $(STAMPS)/dev: $(STAMPS)/venv pyproject.toml
 $(STAMPS)/bench: $(STAMPS)/dev
 	$(SAY) "Installing what the benchmark compares with"
 	@$(PIP) install --quiet --editable '.[bench]'
+	@touch $@
+
+$(STAMPS)/clients: $(STAMPS)/dev
+	$(SAY) "Installing agents of other frameworks"
+	@$(PIP) install --quiet --editable '.[dev,clients]'
 	@touch $@
 
 # The pull looks for the file each time and is done in a moment when it is there: a stamp would

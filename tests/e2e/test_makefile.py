@@ -36,7 +36,9 @@ def fake_python(folder: Path, version: str, code: int) -> str:
 
 def test_help_lists_the_commands_a_user_has() -> None:
     listed = [line.split()[1] for line in make("help").stdout.splitlines()]
-    assert listed == ["help", "demo", "test", "test-all", "bench", "format", "clean"]
+    assert listed == [
+        *("help", "demo", "test", "test-all", "test-clients", "bench", "format", "clean"),
+    ]
 
 
 def test_an_old_python_is_told_before_anything_is_made(tmp_path: Path) -> None:
