@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agentrt.dsl.control import branch, loop
     from agentrt.dsl.decorators import agent, llm, tool, workflow
+    from agentrt.dsl.planned import plan_and_run
     from agentrt.ir.graph import Graph
     from agentrt.ir.prompt import Prompt
     from agentrt.ir.request import Usage
@@ -42,6 +43,7 @@ __all__ = [
     "branch",
     "llm",
     "loop",
+    "plan_and_run",
     "run",
     "tool",
     "workflow",
@@ -61,6 +63,7 @@ _HOMES = {
     "branch": "agentrt.dsl.control",
     "llm": "agentrt.dsl.decorators",
     "loop": "agentrt.dsl.control",
+    "plan_and_run": "agentrt.dsl.planned",
     "run": "agentrt.runtime.runtime",
     "tool": "agentrt.dsl.decorators",
     "workflow": "agentrt.dsl.decorators",

@@ -17,6 +17,7 @@ _COLOURS = {
     "llm": "magenta",
     "tool": "cyan",
     "agent": "yellow",
+    "plan": "yellow",
     "map": "blue",
     "branch": "blue",
     "loop": "blue",

@@ -16,6 +16,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
 )
@@ -83,9 +84,9 @@ def _calls(node: Node) -> Calls:
             return Calls()
         case ToolNode():
             return Calls(tool=1)
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             tokens = static_text(node.prompt).chars // CHARACTERS_PER_TOKEN
-            is_agent = isinstance(node, AgentNode)
+            is_agent = not isinstance(node, LLMNode)
             return Calls(llm=not is_agent, agent=is_agent, prompt_tokens=tokens)
         case MapNode() | LoopNode() | BranchNode():
             return calls_of(inner for _, body in bodies(node) for inner in body.nodes)

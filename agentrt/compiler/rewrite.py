@@ -16,6 +16,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.prompt import PromptTemplate
@@ -30,7 +31,7 @@ def rewrite_node(node: Node, change: ReplaceUse) -> Node:
             return node
         case ToolNode() | MapNode():
             return replace(node, inputs=_inputs(node.inputs, change))
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             return replace(node, prompt=_prompt(node.prompt, change))
         case BranchNode():
             condition = rewrite_uses(node.condition, change)

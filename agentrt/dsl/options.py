@@ -57,6 +57,23 @@ class AgentOptions(CallOptions, total=False):
     call_timeout_s: float | None
 
 
+class PlanOptions(CallOptions, total=False):
+    """See `PlanNode` for what each means.
+
+    `timeout_s` is for all of it; `call_timeout_s` for one attempt at one LLM call. `system` is about
+    the answer: what the model is told when it has the results.
+    """
+
+    system: str
+    max_replans: int
+    max_repairs: int
+    max_tasks: int
+    timeout_s: float | None
+    max_total_tokens: int | None
+    call_timeout_s: float | None
+    reuses_plans: bool
+
+
 Bound = Literal["positive", "natural", "count"]
 
 _BOUNDS: Mapping[str, Bound] = {
@@ -68,6 +85,9 @@ _BOUNDS: Mapping[str, Bound] = {
     "max_output_bytes": "count",
     "max_tokens": "count",
     "max_turns": "count",
+    "max_replans": "natural",
+    "max_repairs": "natural",
+    "max_tasks": "count",
     "max_total_tokens": "count",
 }
 _CHOICES: Mapping[str, tuple[Any, ...]] = {
@@ -75,6 +95,7 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "tier": ("small", "large", None),
     "layout": LAYOUTS,
     "is_idempotent": (True, False),
+    "reuses_plans": (True, False),
     "is_deterministic": (True, False),
     "single_flight": (True, False),
 }

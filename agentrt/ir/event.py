@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from agentrt.ir.request import Usage
 
-NodeKind: TypeAlias = Literal["tool", "llm", "agent", "map", "branch", "loop"]
+NodeKind: TypeAlias = Literal["tool", "llm", "agent", "plan", "map", "branch", "loop"]
 RunStatus: TypeAlias = Literal["running", "finished", "partial", "failed", "cancelled"]
 
 

@@ -38,6 +38,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.prompt import PromptTemplate
@@ -196,20 +197,32 @@ def _node_codec(body: Codec[Graph]) -> Tagged[Node]:
         "prompt": _PROMPT,
         "output": _OBJECT,
         "options": _OPTIONS,
-        "layout": OneOf(LAYOUTS),
     }
+    layout = OneOf(LAYOUTS)
     return Tagged(
         input=Record(InputNode, id=_TEXT, schema=_OBJECT, is_required=_FLAG, default=_JSON),
         tool=Record(ToolNode, id=_TEXT, tool=_TEXT, inputs=_INPUTS),
-        llm=Record(LLMNode, **asked),
+        llm=Record(LLMNode, **asked, layout=layout),
         agent=Record(
             AgentNode,
             **asked,
+            layout=layout,
             tools=Several(_TEXT),
             shown_tools=Several(_TEXT),
             max_turns=_WHOLE,
             timeout_s=Optional(_NUMBER),
             max_total_tokens=Optional(_WHOLE),
+        ),
+        plan=Record(
+            PlanNode,
+            **asked,
+            tools=Several(_TEXT),
+            max_replans=_WHOLE,
+            max_repairs=_WHOLE,
+            max_tasks=_WHOLE,
+            timeout_s=Optional(_NUMBER),
+            max_total_tokens=Optional(_WHOLE),
+            reuses_plans=_FLAG,
         ),
         map=Record(MapNode, id=_TEXT, body=body, mapped=Several(_TEXT), inputs=_INPUTS),
         branch=Record(

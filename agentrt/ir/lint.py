@@ -27,6 +27,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
     expressions,
@@ -99,7 +100,9 @@ class _Linter:
             return problem
         # Whole prompts, because their static text is checked too.
         read = (
-            node.prompt.templates() if isinstance(node, (LLMNode, AgentNode)) else expressions(node)
+            node.prompt.templates()
+            if isinstance(node, (LLMNode, AgentNode, PlanNode))
+            else expressions(node)
         )
         for expression in read:
             problem = expression_problem(expression, graph, self._tools)
@@ -117,13 +120,11 @@ class _Linter:
                     yield f"its default: {problem}"
             case ToolNode():
                 yield from self._call_problems(node)
-            case LLMNode():
+            case LLMNode() | AgentNode() | PlanNode():
                 yield from self._schema_problems(node.output)
                 yield from _option_problems(node.options)
-            case AgentNode():
-                yield from self._schema_problems(node.output)
-                yield from _option_problems(node.options)
-                yield from self._agent_problems(node)
+                if not isinstance(node, LLMNode):
+                    yield from self._loop_of_calls_problems(node)
             case MapNode():
                 yield from _map_problems(node)
             case BranchNode():
@@ -149,15 +150,19 @@ class _Linter:
         if problem := parameters.problem({name for name, _ in node.inputs}):
             yield f"tool {node.tool!r} {problem}"
 
-    def _agent_problems(self, node: AgentNode) -> Iterator[str]:
+    def _loop_of_calls_problems(self, node: AgentNode | PlanNode) -> Iterator[str]:
         for tool in node.tools:
             if tool not in self._tools:
                 yield f"it names tool {tool!r}, which the graph does not have"
         yield from _repeats(node.tools, "tool")
-        yield from self._shown_tool_problems(node)
-        if problem := below(1, max_turns=node.max_turns, max_total_tokens=node.max_total_tokens):
-            yield problem
-        if problem := not_positive(timeout_s=node.timeout_s):
+        if isinstance(node, PlanNode):
+            problem = below(0, max_replans=node.max_replans, max_repairs=node.max_repairs)
+            problem = problem or below(1, max_tasks=node.max_tasks)
+        else:
+            yield from self._shown_tool_problems(node)
+            problem = below(1, max_turns=node.max_turns)
+        problem = problem or below(1, max_total_tokens=node.max_total_tokens)
+        if problem := problem or not_positive(timeout_s=node.timeout_s):
             yield problem
 
     def _shown_tool_problems(self, node: AgentNode) -> Iterator[str]:

@@ -16,6 +16,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.schema import Json, Schema
@@ -188,7 +189,7 @@ def _schema(node: Node, tools: Mapping[str, ToolSpec]) -> Schema:
             return node.schema
         case ToolNode():
             return tools[node.tool].output if node.tool in tools else {}
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             return node.output
         case MapNode() | BranchNode() | LoopNode():
             return {}

@@ -1,6 +1,6 @@
 """The nodes of a graph: a closed set, matched exhaustively.
 
-A region (`MapNode`, `BranchNode`, `LoopNode`, `AgentNode`) has a body that is unrolled at run time
+A region (`MapNode`, `BranchNode`, `LoopNode`, `AgentNode`, `PlanNode`) is unrolled at run time
 into fresh node instances, so the declared graph and the run graph both stay acyclic.
 
 Node ids are unique within a graph and are what people see. Instances of nodes inside regions are
@@ -126,6 +126,41 @@ class AgentNode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanNode:
+    """A question that an LLM answers with tools, by a plan that it writes first.
+
+    Unrolls to `id[plan].llm`, `id[plan].t3.tool` and `id[plan].join`, where lines of the plan have to
+    be asked for again to `id[plan].repair[1]`. See docs/planner.md.
+
+    Attributes:
+        function: The name of the answer's type.
+        prompt: The question; a `system` text is about the answer, and the joiner's.
+        output: The answer's JSON Schema.
+        tools: Names of `ToolSpec`s of the graph.
+        max_replans: Plans after the first.
+        max_repairs: Calls for each plan that ask for lines again, or for its missing end.
+        max_tasks: Tasks of each plan.
+        timeout_s: Wall-clock seconds for all of it; None: no limit.
+        max_total_tokens: Prompt and completion tokens of all calls together; None: no limit.
+        reuses_plans: A plan may come from the runtime's cache, for a question of the same shape.
+    """
+
+    id: NodeId
+    function: str
+    prompt: PromptTemplate
+    output: Schema
+    tools: tuple[str, ...] = ()
+    max_replans: int = 2
+    max_repairs: int = 2
+    max_tasks: int = 64
+    timeout_s: float | None = None
+    max_total_tokens: int | None = None
+    reuses_plans: bool = False
+    options: LLMOptions = LLMOptions()
+    kind: Literal["plan"] = "plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MapNode:
     """One instance of `body` for each item. Unrolls to `id[i].…`; its value is a list, in order.
 
@@ -181,8 +216,10 @@ class LoopNode:
     kind: Literal["loop"] = "loop"
 
 
-Node: TypeAlias = InputNode | ToolNode | LLMNode | AgentNode | MapNode | BranchNode | LoopNode
-Region: TypeAlias = AgentNode | MapNode | BranchNode | LoopNode
+Node: TypeAlias = (
+    InputNode | ToolNode | LLMNode | AgentNode | PlanNode | MapNode | BranchNode | LoopNode
+)
+Region: TypeAlias = AgentNode | PlanNode | MapNode | BranchNode | LoopNode
 
 
 def expressions(node: Node) -> Iterator[Expression]:
@@ -192,7 +229,7 @@ def expressions(node: Node) -> Iterator[Expression]:
             return
         case ToolNode() | MapNode():
             yield from (value for _, value in node.inputs)
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             for template in node.prompt.templates():
                 yield from (p.expression for p in template.parts if isinstance(p, Slot))
         case BranchNode():
@@ -225,7 +262,7 @@ def bodies(node: Node) -> tuple[tuple[str, Graph], ...]:
             return (("then", node.then), ("otherwise", node.otherwise))
         case LoopNode():
             return (("step", node.step), ("until", node.until))
-        case InputNode() | ToolNode() | LLMNode() | AgentNode():
+        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
             return ()
         case _:
             assert_never(node)

@@ -28,6 +28,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
 )
@@ -95,7 +96,7 @@ def levels_inside(node: Node, levels: Levels, *, is_top: bool) -> Levels:
             return {name: stability_of(value, levels) for name, value in node.inputs}
         case LoopNode():
             return {**_captured(node.inputs, levels, is_top=is_top), node.state: "turn"}
-        case InputNode() | ToolNode() | LLMNode() | AgentNode():
+        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
             return {}
         case _:
             assert_never(node)
@@ -172,7 +173,7 @@ def _source(node_id: NodeId, graph: Graph) -> str:
             return f"parameter {node_id}"
         case ToolNode():
             return f"result of the tool {node.tool}"
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             return f"answer of {node_id}"
         case MapNode() | BranchNode() | LoopNode():
             return f"result of {node_id}"

@@ -16,6 +16,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     expressions,
 )
@@ -50,6 +51,11 @@ def describe(node: Node) -> str:
             turns = _plural(node.max_turns, "turn")
             parts = [_called("agent", node.function, node.id), *_model(node.options)]
             return ", ".join([*parts, f"up to {turns}", *_tools(node)])
+        case PlanNode():
+            parts = [_called("plan", node.function, node.id), *_model(node.options)]
+            return ", ".join(
+                [*parts, f"up to {_plural(1 + node.max_replans, 'plan')}", *_tools(node)]
+            )
         case MapNode():
             return f"map over {', '.join(node.mapped)}"
         case BranchNode():
@@ -66,7 +72,7 @@ def explain(node: Node) -> str:
     match node:
         case InputNode():
             lines.append(f"schema: {_json(node.schema)}")
-        case LLMNode() | AgentNode():
+        case LLMNode() | AgentNode() | PlanNode():
             lines.extend(_prompt_lines(node.prompt))
         case ToolNode() | MapNode() | BranchNode():
             lines.extend(f"{name} = {show(value)}" for name, value in node.inputs)
@@ -128,7 +134,7 @@ def _model(options: LLMOptions) -> Iterator[str]:
         yield options.tier
 
 
-def _tools(node: AgentNode) -> Iterator[str]:
+def _tools(node: AgentNode | PlanNode) -> Iterator[str]:
     if node.tools:
         yield f"tools {' '.join(node.tools)}"
 

@@ -16,6 +16,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
 )
@@ -73,7 +74,7 @@ class _Chart:
                 yield f"{indent}{name}[[{label}]]:::tool"
             case LLMNode():
                 yield f"{indent}{name}({label}):::llm"
-            case AgentNode() | MapNode() | BranchNode() | LoopNode():
+            case AgentNode() | PlanNode() | MapNode() | BranchNode() | LoopNode():
                 yield f"{indent}subgraph {name}[{label}]"
                 yield from self._inside(node, indent + "  ")
                 yield f"{indent}end"
@@ -82,11 +83,13 @@ class _Chart:
                 assert_never(node)
 
     def _inside(
-        self, node: AgentNode | MapNode | BranchNode | LoopNode, indent: str
+        self, node: AgentNode | PlanNode | MapNode | BranchNode | LoopNode, indent: str
     ) -> Iterator[str]:
         match node:
             case AgentNode():
                 yield from self._turn(node, indent)
+            case PlanNode():
+                yield from self._plan(node, indent)
             case MapNode():
                 yield from self.level(node.body, indent)
             case BranchNode() | LoopNode():
@@ -110,6 +113,21 @@ class _Chart:
             name = self._new()
             yield f"{indent}{name}[[{_quoted(tool)}]]:::tool"
             yield f"{indent}{model} <--> {name}"
+
+    def _plan(self, node: PlanNode, indent: str) -> Iterator[str]:
+        """One plan: who writes it, the tools it may call, and who answers from what they gave."""
+        planner, joiner = self._new(), self._new()
+        yield f"{indent}{planner}({_quoted('llm')}):::llm"
+        yield f"{indent}{joiner}({_quoted('join')}):::llm"
+        for tool in node.tools:
+            name = self._new()
+            yield f"{indent}{name}[[{_quoted(tool)}]]:::tool"
+            yield f"{indent}{planner} --> {name}"
+            yield f"{indent}{name} --> {joiner}"
+        if not node.tools:
+            yield f"{indent}{planner} --> {joiner}"
+        if node.max_replans:
+            yield f"{indent}{joiner} -. not enough .-> {planner}"
 
 
 def _quoted(*lines: str) -> str:

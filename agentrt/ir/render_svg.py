@@ -14,6 +14,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.order import topological_order
@@ -119,6 +120,8 @@ def _node(node: Node) -> Box:
             return card("tool", node.id, describe(node), explain(node))
         case AgentNode():
             return region(node, _turn(node))
+        case PlanNode():
+            return region(node, _plan(node))
         case MapNode():
             return stacked(region(node, _level(node.body)))
         case BranchNode():
@@ -148,6 +151,19 @@ def _round(step: Box, until: Box) -> Box:
         f'<text class="label mid" x="{sum(ends) / 2:.1f}" y="{low + 4:.1f}">not yet</text>'
     )
     return Box(there.width, low + 6, f"{there.markup}\n{back}")
+
+
+def _plan(node: PlanNode) -> Box:
+    """One plan: who writes it, the tools it may call, and who answers from what they gave."""
+    llm = card(
+        "llm", "llm", "writes a plan", "writes a plan, whose tasks start while it is written"
+    )
+    join = card("llm", "join", "answers", "answers from the results, or asks for another plan")
+    cards = {f"tool {name}": card("tool", name, "tool", f"{name}: tool") for name in node.tools}
+    boxes = {"llm": llm, **cards, "join": join}
+    between: Sequence[str] = tuple(cards) or ("llm",)
+    reads: dict[str, Sequence[str]] = {"llm": (), **dict.fromkeys(cards, ("llm",)), "join": between}
+    return _joined(boxes, arrange({name: size_of(box) for name, box in boxes.items()}, reads))
 
 
 def _turn(node: AgentNode) -> Box:

@@ -17,6 +17,7 @@ class PlanLimits:
     Attributes:
         max_replans: Plans after the first; then the joiner has to answer.
         max_repairs: Calls for each plan that ask for lines again, or for its missing end.
+        max_join_retries: How often a verdict that is none is asked for again.
         max_tasks: Tasks of each plan. A plan with more is an error: nothing of it is guessed.
         max_total_tokens: Prompt and completion tokens of all calls together; None: no limit.
         max_result_characters: Of each result, as the joiner is shown it; the rest is cut.
@@ -24,6 +25,7 @@ class PlanLimits:
 
     max_replans: int = 2
     max_repairs: int = 2
+    max_join_retries: int = 2
     max_tasks: int = 64
     max_total_tokens: int | None = None
     max_result_characters: int = 20_000
@@ -59,11 +61,13 @@ class AskJoin:
     """Ask a model for the verdict.
 
     Attributes:
+        attempt: 0 at first; then counted, after verdicts that were none.
         schema: What it must fit; None: text.
         may_replan: Whether it may ask for another plan.
     """
 
     plan: int
+    attempt: int
     messages: tuple[Message, ...]
     schema: Schema | None
     may_replan: bool

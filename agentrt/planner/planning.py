@@ -80,6 +80,7 @@ class Planning:
         self._is_closed = False
         self._is_whole: bool | None = None
         self._has_asked_join = False
+        self._join_retries = 0
         self._too_many: TooManyTasks | None = None
         self._reader = self._new_reader()
 
@@ -134,6 +135,16 @@ class Planning:
         self.ledger.ended(task_id, outcome)
         return self._advance()
 
+    def join_rejected(self, text: str, why: str, *, tokens: int = 0) -> list[PlanAction]:
+        """The answer to `AskJoin` is no verdict, or its answer does not fit: it is asked again."""
+        self._tokens += tokens
+        self._join_retries += 1
+        if self._join_retries > self._limits.max_join_retries:
+            return [GiveUp("max_join_retries", f"the joiner gave no answer that fits: {why}")]
+        self.transcript.append(Message("assistant", text))
+        self.transcript.append(Message("user", f"That cannot be used: {why}. Write it again."))
+        return self._ask_joiner()
+
     def join_ended(self, verdict: Verdict, text: str, *, tokens: int = 0) -> list[PlanAction]:
         """The answer to `AskJoin`; `text` as the model wrote it."""
         self._tokens += tokens
@@ -147,6 +158,7 @@ class Planning:
         self.ledger.next_plan()
         self._repairs = 0
         self._is_closed = self._has_asked_join = False
+        self._join_retries = 0
         self._is_whole = None
         self._reader = self._new_reader()
         return self._ask_plan(self._grammar())
@@ -219,8 +231,6 @@ class Planning:
         ]
 
     def _ask_join(self) -> list[PlanAction]:
-        if exceeded := self._exceeded():
-            return [exceeded]
         self._has_asked_join = True
         self._end_writing()
         may_replan = self._plan < self._limits.max_replans
@@ -230,10 +240,17 @@ class Planning:
         self.transcript.append(
             join_message(results, may_replan=may_replan, instructions=self._instructions)
         )
+        return self._ask_joiner()
+
+    def _ask_joiner(self) -> list[PlanAction]:
+        if exceeded := self._exceeded():
+            return [exceeded]
+        may_replan = self._plan < self._limits.max_replans
         schema = join_schema(self._answer, may_replan=may_replan)
         return [
             AskJoin(
                 plan=self._plan,
+                attempt=self._join_retries,
                 messages=tuple(self.transcript),
                 schema=schema,
                 may_replan=may_replan,

@@ -20,6 +20,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     Tier,
     ToolNode,
 )
@@ -74,6 +75,16 @@ class AgentStep:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanStep:
+    """A question to plan for, ready to unroll."""
+
+    node: PlanNode
+    answer: ValueType[Any]
+    prompt: RenderPrompt
+    tools: tuple[ToolFunction[..., Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class MapStep:
     """A map, ready to unroll.
 
@@ -110,7 +121,7 @@ class LoopStep:
     inputs: tuple[tuple[str, Evaluate], ...]
 
 
-Step: TypeAlias = ToolStep | LLMStep | AgentStep | MapStep | BranchStep | LoopStep
+Step: TypeAlias = ToolStep | LLMStep | AgentStep | PlanStep | MapStep | BranchStep | LoopStep
 
 
 class Executable:
@@ -199,6 +210,13 @@ class Executable:
                     tuple(bindings.tools[name] for name in node.tools),
                     tuple(self._spec(name) for name in node.shown_tools or node.tools),
                 )
+            case PlanNode():
+                return PlanStep(
+                    node,
+                    bindings.answers[node.function],
+                    prompt_evaluator(node.prompt),
+                    tuple(bindings.tools[name] for name in node.tools),
+                )
             case MapNode():
                 sources = tuple(
                     (name, value.node)
@@ -268,7 +286,7 @@ def _tiers(step: Step) -> frozenset[Tier]:
     match step:
         case ToolStep():
             return frozenset()
-        case LLMStep() | AgentStep():
+        case LLMStep() | AgentStep() | PlanStep():
             return frozenset({step.node.options.tier or "large"})
         case MapStep():
             return step.body.tiers

@@ -23,6 +23,8 @@ from agentrt.ir.event import RunStatus
 from agentrt.runtime.agent import AgentRegion
 from agentrt.runtime.evaluate import Values, evaluate_partial
 from agentrt.runtime.journal import Journal
+from agentrt.runtime.plan import PlanRegion
+from agentrt.runtime.plan_calls import join, run_task, write_plan
 from agentrt.runtime.regions import (
     BranchRegion,
     Broken,
@@ -55,9 +57,20 @@ from agentrt.runtime.executable import (
     LLMStep,
     LoopStep,
     MapStep,
+    PlanStep,
     ToolStep,
 )
-from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance, Scope
+from agentrt.runtime.instance import (
+    AgentCall,
+    AgentTurn,
+    FreeRequest,
+    FreeTool,
+    Instance,
+    PlanJoin,
+    PlanTask,
+    PlanWriting,
+    Scope,
+)
 from agentrt.runtime.perform import Performer
 
 
@@ -189,7 +202,7 @@ class Execution:
 
     def _start(self, instance: Instance) -> None:
         restored = self._restored
-        if restored is not None and restored.has(instance.id):
+        if restored is not None and restored.has(instance):
             self._restore(instance, restored)
             return
         if instance.scope is not None and instance.scope.deferred:
@@ -213,13 +226,39 @@ class Execution:
             case AgentCall():
                 instance.started_s = self._performer.now()
                 self._spawn(instance, self._performer.agent_call)
-            case MapStep() | BranchStep() | LoopStep() | AgentStep():
+            case PlanWriting() | PlanTask() | PlanJoin():
+                self._begin_of_plan(instance, work)
+            case MapStep() | BranchStep() | LoopStep() | AgentStep() | PlanStep():
                 instance.started_s = self._performer.now()
                 self._unroll(instance, work)
             case FreeTool() | FreeRequest():
                 raise InvariantError(f"{instance.id!r} belongs to no graph")
             case _:
                 assert_never(work)
+
+    def _begin_of_plan(self, instance: Instance, work: PlanWriting | PlanTask | PlanJoin) -> None:
+        performer = self._performer
+        match work:
+            case PlanWriting():
+
+                def on_text(text: str) -> None:
+                    self._tell_plan(instance, lambda region: region.received(text))
+
+                self._spawn(instance, lambda each: write_plan(performer, each, on_text))
+            case PlanTask():
+                instance.started_s = performer.now()
+                self._spawn(instance, lambda each: run_task(performer, each))
+            case PlanJoin():
+                self._spawn(instance, lambda each: join(performer, each))
+
+    def _tell_plan(self, child: Instance, tell: Callable[[PlanRegion], Expand]) -> None:
+        """A plan unrolls while it is written and while its tasks run, not only once they settled."""
+        parent = child.parent
+        if parent is None or not isinstance(parent.region, PlanRegion) or parent.status != "open":
+            return
+        children = tell(parent.region).children
+        if children:
+            self._grow(parent, children)
 
     def _spawn(self, instance: Instance, perform: Callable[[Instance], Any]) -> None:
         instance.task = self._tasks.create_task(self._run_to_end(instance, perform))
@@ -252,6 +291,8 @@ class Execution:
         if isinstance(instance.work, AgentStep) and not instance.is_restored:
             self._performer.learn_agent(instance, instance.work)
         self._journal.finished(instance, value, self._performer.to_json)
+        if isinstance(instance.work, (PlanWriting, PlanTask, PlanJoin)):
+            self._tell_plan(instance, lambda region: region.child_ended(instance))
         self._perform(self._progress.handle(Finished(instance.id)))
 
     def _fail(self, instance: Instance, error: Exception, partial: Any = None) -> None:
@@ -299,7 +340,7 @@ class Execution:
     # -- regions -----------------------------------------------------------------------------
 
     def _unroll(
-        self, instance: Instance, step: MapStep | BranchStep | LoopStep | AgentStep
+        self, instance: Instance, step: MapStep | BranchStep | LoopStep | AgentStep | PlanStep
     ) -> None:
         self._journal.started(instance, 1, instance.started_s or 0.0)
         scope = instance.scope
@@ -315,6 +356,9 @@ class Execution:
                 region = LoopRegion(instance, step, scope)
             case AgentStep():
                 region = AgentRegion(instance, step, scope)
+                self._set_timer(instance, region, step.node.timeout_s)
+            case PlanStep():
+                region = PlanRegion(instance, step, scope, self._performer.plans)
                 self._set_timer(instance, region, step.node.timeout_s)
             case _:
                 assert_never(step)
@@ -348,7 +392,9 @@ class Execution:
             case _:
                 assert_never(outcome)
 
-    def _set_timer(self, instance: Instance, region: AgentRegion, timeout_s: float | None) -> None:
+    def _set_timer(
+        self, instance: Instance, region: AgentRegion | PlanRegion, timeout_s: float | None
+    ) -> None:
         if timeout_s is None:
             return
 

@@ -13,6 +13,7 @@ from agentrt.ir.expression import NodeId
 from agentrt.ir.plan import NodePlan
 from agentrt.ir.report import NodeReport
 from agentrt.ir.request import Completion, Message, ToolCall, Usage
+from agentrt.planner.actions import AskJoin, AskPlan, RunTask
 from agentrt.runtime.evaluate import Values
 from agentrt.scheduler.progress import Child
 
@@ -24,6 +25,7 @@ from agentrt.runtime.executable import (
     LLMStep,
     LoopStep,
     MapStep,
+    PlanStep,
     Step,
     ToolStep,
 )
@@ -53,6 +55,30 @@ class AgentCall:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanWriting:
+    """A call that writes a plan, or lines of it: `ask[0].llm`, `ask[0].repair[1]`."""
+
+    step: PlanStep
+    ask: AskPlan
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTask:
+    """A task of a plan: `ask[0].t3.search`."""
+
+    step: PlanStep
+    run: RunTask
+
+
+@dataclass(frozen=True, slots=True)
+class PlanJoin:
+    """The call that answers from the results, or asks for another plan: `ask[0].join`."""
+
+    step: PlanStep
+    ask: AskJoin
+
+
+@dataclass(frozen=True, slots=True)
 class FreeTool:
     """A tool call of a program in free Python: `search[0]`."""
 
@@ -64,7 +90,9 @@ class FreeRequest:
     """A request of a program in free Python: `llm[0]`."""
 
 
-Work: TypeAlias = Step | AgentTurn | AgentCall | FreeTool | FreeRequest
+Work: TypeAlias = (
+    Step | AgentTurn | AgentCall | PlanWriting | PlanTask | PlanJoin | FreeTool | FreeRequest
+)
 
 Status: TypeAlias = Literal["open", "finished", "failed", "skipped", "cancelled"]
 
@@ -236,6 +264,10 @@ _KINDS: dict[type[Any], NodeKind] = {
     BranchStep: "branch",
     LoopStep: "loop",
     AgentTurn: "llm",
+    PlanStep: "plan",
+    PlanWriting: "llm",
+    PlanTask: "tool",
+    PlanJoin: "llm",
     AgentCall: "tool",
     FreeTool: "tool",
     FreeRequest: "llm",

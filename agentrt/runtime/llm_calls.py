@@ -13,6 +13,7 @@ from agentrt.clock import Clock
 from agentrt.dsl.value_type import ValueType
 from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaError
 from agentrt.ir.request import Chunk, Completion, Message, Request
+from agentrt.planner.cache import PlanCache
 from agentrt.runtime.backoff import backend_wait_s
 from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
@@ -60,11 +61,18 @@ class LLMCall:
 
 
 class LLMCalls:
-    """All LLM calls of one runtime."""
+    """All LLM calls of one runtime.
 
-    def __init__(self, *, clock: Clock, random_source: random.Random) -> None:
+    Attributes:
+        plans: Plans that may be used again instead of asking for one.
+    """
+
+    def __init__(
+        self, *, clock: Clock, random_source: random.Random, plans: PlanCache | None = None
+    ) -> None:
         self._clock = clock
         self._random = random_source
+        self.plans = plans or PlanCache()
 
     async def complete(self, call: LLMCall, *, first_attempt: int = 1) -> Completion:
         """The backend's answer, after as many attempts as it takes and `options.retries` allows.

@@ -12,16 +12,35 @@ from agentrt.errors import InvariantError, SchemaError, ToolError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.schema import Json
+from agentrt.planner.cache import PlanCache
 from agentrt.runtime.call_observer import InstanceObserver
 from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.runtime.journal import Journal
+from agentrt.runtime.plan_outcome import task_to_json
 from agentrt.runtime.restore import completion_to_json
 from agentrt.runtime.tool_calls import Place, ToolCalls
 from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
 
-from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
-from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
+from agentrt.runtime.executable import (
+    AgentStep,
+    BranchStep,
+    LLMStep,
+    LoopStep,
+    MapStep,
+    PlanStep,
+    ToolStep,
+)
+from agentrt.runtime.instance import (
+    AgentCall,
+    AgentTurn,
+    FreeRequest,
+    FreeTool,
+    Instance,
+    PlanJoin,
+    PlanTask,
+    PlanWriting,
+)
 from agentrt.runtime.llm_calls import LLMCall, LLMCalls, first_messages
 
 
@@ -50,6 +69,15 @@ class Performer:
         self._work = work
         self._latest_calls: dict[str, CallId] = {}
         self._origin_s = clock.now()
+
+    @property
+    def run_id(self) -> str:
+        return self._journal.run_id
+
+    @property
+    def plans(self) -> PlanCache:
+        """Plans that may be used again, of all runs of the runtime."""
+        return self._llms.plans
 
     def now(self) -> float:
         """Seconds since the run started."""
@@ -172,10 +200,12 @@ class Performer:
         match work:
             case ToolStep():
                 return work.tool.result.to_json(instance.value)
-            case LLMStep() | AgentStep():
+            case LLMStep() | AgentStep() | PlanStep():
                 return work.answer.to_json(instance.value)
-            case AgentTurn():
+            case AgentTurn() | PlanWriting() | PlanJoin():
                 return completion_to_json(instance.value)
+            case PlanTask():
+                return task_to_json(work, instance.value)
             case AgentCall():
                 return instance.value
             case FreeTool():

@@ -9,8 +9,27 @@ from agentrt.errors import GraphError, ResumeError
 from agentrt.ir.graph import Graph
 from agentrt.ir.request import Completion, ToolCall
 from agentrt.ir.schema import Json
-from agentrt.runtime.executable import AgentStep, BranchStep, LLMStep, LoopStep, MapStep, ToolStep
-from agentrt.runtime.instance import AgentCall, AgentTurn, FreeRequest, FreeTool, Instance
+from agentrt.planner.outcome import failed
+from agentrt.runtime.executable import (
+    AgentStep,
+    BranchStep,
+    LLMStep,
+    LoopStep,
+    MapStep,
+    PlanStep,
+    ToolStep,
+)
+from agentrt.runtime.instance import (
+    AgentCall,
+    AgentTurn,
+    FreeRequest,
+    FreeTool,
+    Instance,
+    PlanJoin,
+    PlanTask,
+    PlanWriting,
+)
+from agentrt.runtime.plan_outcome import is_same_call, task_from_json
 from agentrt.store.base import NodeRecord, StoredRun
 
 InFlight: TypeAlias = Literal["refuse", "retry", "skip"]
@@ -41,8 +60,12 @@ class Restored:
                 interrupted.append(record.node_id)
         self._decide(interrupted, in_flight, stored.run.run_id)
 
-    def has(self, instance_id: str) -> bool:
-        return instance_id in self._finished or instance_id in self.skipped
+    def has(self, instance: Instance) -> bool:
+        """Whether there is a result of `instance`: of the same call, where the id does not tell."""
+        record = self._finished.get(instance.id)
+        if record is None:
+            return instance.id in self.skipped
+        return not isinstance(instance.work, PlanTask) or is_same_call(instance.work, record.value)
 
     def take(self, instance: Instance) -> Any:
         """The value of `instance`; its usage, attempts and times are set too.
@@ -98,11 +121,21 @@ def _value(instance: Instance, data: Any) -> Any:
             return work.tool.result.from_json(data)
         case LLMStep():
             return work.answer.from_json(data)
-        case AgentTurn():
+        case AgentTurn() | PlanWriting() | PlanJoin():
             return completion_from_json(data)
+        case PlanTask():
+            return task_from_json(data)
         case AgentCall():
             return str(data)
-        case AgentStep() | MapStep() | BranchStep() | LoopStep() | FreeTool() | FreeRequest():
+        case (
+            AgentStep()
+            | PlanStep()
+            | MapStep()
+            | BranchStep()
+            | LoopStep()
+            | FreeTool()
+            | FreeRequest()
+        ):
             raise AssertionError("regions are put together from their children")
         case _:
             assert_never(work)
@@ -111,6 +144,8 @@ def _value(instance: Instance, data: Any) -> Any:
 def _in_place_of(instance: Instance) -> Any:
     if isinstance(instance.work, AgentCall):
         return UNKNOWN_EFFECT
+    if isinstance(instance.work, PlanTask):
+        return failed(UNKNOWN_EFFECT, is_final=True)
     if isinstance(instance.work, ToolStep):
         try:
             return instance.work.tool.result.check(None)

@@ -37,6 +37,7 @@ from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunStore
 from agentrt.store.open import open_store
 
+from agentrt.planner.cache import PlanCache
 from agentrt.runtime.driver import Driver, Sitting
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.llm_calls import LLMCalls
@@ -81,6 +82,10 @@ class Runtime:
         scheduling: How calls are scheduled, where the default does not suit.
         without: Compiler passes to leave out, by name (`agentrt plan` lists them).
 
+    Attributes:
+        plans: Plans of `plan_and_run(..., reuses_plans=True)`; `plans.report.hit_rate` tells how
+            often one was there.
+
     A backend or store that is given as an object is its owner's to close.
     """
 
@@ -115,6 +120,7 @@ class Runtime:
         self._work = WorkEstimates()
         self._executables: dict[int, _Compiled] = {}
         self._driver: Driver | None = None
+        self.plans = PlanCache()
         self._started: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -139,7 +145,7 @@ class Runtime:
                 store=store,
                 clock=self._clock,
                 tools=tools,
-                llms=LLMCalls(clock=self._clock, random_source=self._random),
+                llms=LLMCalls(clock=self._clock, random_source=self._random, plans=self.plans),
                 fleet=fleet,
                 work=self._work,
                 observers=() if self._on_event is None else (self._on_event,),

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from agentrt.ir.expression import NodeId, Use, uses
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import AgentNode, BranchNode, InputNode, LoopNode, MapNode, Node
+from agentrt.ir.node import AgentNode, BranchNode, InputNode, LoopNode, MapNode, Node, PlanNode
 from agentrt.ir.order import topological_order
 
 _NAME = re.compile(r"[^.\[]+")
@@ -158,6 +158,9 @@ def _entered(scope: Graph, node: Node, rest: str) -> tuple[_Hop, Graph | None, s
         case BranchNode() if rest:
             _, side, inner = (*rest.split(".", 2), "", "")[:3]
             return _Hop(scope, node), node.then if side == "then" else node.otherwise, inner
+        case PlanNode() if index:
+            # Tasks begin while the plan is still written: times tell.
+            return _Hop(scope, node, (number,)), None, ""
         case AgentNode() if index:
             is_tool = inside != ".llm"
             return _Hop(scope, node, (number, int(is_tool)), inside), None, ""

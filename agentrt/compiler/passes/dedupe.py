@@ -21,6 +21,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
 )
@@ -82,7 +83,7 @@ def is_deterministic(node: Node, tools: Mapping[str, ToolSpec]) -> bool:
             return spec.effects != "write" and spec.is_deterministic
         case LLMNode():
             return node.options.temperature == 0
-        case InputNode() | AgentNode():
+        case InputNode() | AgentNode() | PlanNode():
             return False
         case MapNode() | BranchNode() | LoopNode():
             return all(
@@ -133,7 +134,7 @@ def _inside(node: Node, tools: Mapping[str, ToolSpec]) -> Node:
             step, until = _deduped(node.step, tools), _deduped(node.until, tools)
             is_same = step is node.step and until is node.until
             return node if is_same else replace(node, step=step, until=until)
-        case InputNode() | ToolNode() | LLMNode() | AgentNode():
+        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
             return node
         case _:
             assert_never(node)

@@ -21,6 +21,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.prompt_origin import Levels, levels_inside, levels_of
@@ -124,7 +125,7 @@ def _node(
             made = replace(node, then=body(node.then), otherwise=body(node.otherwise))
         case LoopNode():
             made = replace(node, step=body(node.step), until=body(node.until))
-        case InputNode() | ToolNode():
+        case InputNode() | ToolNode() | PlanNode():
             return node
         case _:
             assert_never(node)

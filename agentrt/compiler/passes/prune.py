@@ -19,6 +19,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
     bodies,
 )
@@ -73,7 +74,7 @@ def has_write_effects(node: Node, tools: Mapping[str, ToolSpec]) -> bool:
     match node:
         case ToolNode():
             return tools[node.tool].effects == "write"
-        case AgentNode():
+        case AgentNode() | PlanNode():
             return any(tools[tool].effects == "write" for tool in node.tools)
         case InputNode() | LLMNode():
             return False
@@ -119,7 +120,7 @@ def _inside(node: Node, tools: Mapping[str, ToolSpec]) -> Node:
             step, until = _pruned(node.step, tools), _pruned(node.until, tools)
             is_same = step is node.step and until is node.until
             return node if is_same else replace(node, step=step, until=until)
-        case InputNode() | ToolNode() | LLMNode() | AgentNode():
+        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
             return node
         case _:
             assert_never(node)

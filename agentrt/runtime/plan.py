@@ -1,0 +1,184 @@
+"""The plan region: a plan that an LLM writes, its tasks, and the joiner that answers."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from agentrt.dsl.value_type import ValueType
+from agentrt.errors import InvariantError, LimitExceeded, OutputError, RunError, SchemaError
+from agentrt.ir.request import Completion
+from agentrt.planner.actions import (
+    AskJoin,
+    AskPlan,
+    GiveAnswer,
+    GiveUp,
+    PlanAction,
+    PlanLimits,
+    RunTask,
+)
+from agentrt.planner.cache import PlanCache
+from agentrt.planner.join import Answer, JoinError, read_join
+from agentrt.planner.outcome import Outcome
+from agentrt.planner.planning import Planning
+from agentrt.planner.task import Reference, Task, references
+from agentrt.runtime.executable import PlanStep
+from agentrt.runtime.instance import Instance, PlanJoin, PlanTask, PlanWriting, Scope
+from agentrt.runtime.regions import Broken, Done, Expand
+from agentrt.runtime.regions import Outcome as RegionOutcome
+from agentrt.scheduler.progress import Child
+
+CUT = "cut"
+"""The `finish_reason` of a plan whose stream broke off: what there is of it counts."""
+
+
+class PlanRegion:
+    """A question, from the first line of a plan to the answer.
+
+    Unlike other regions it unrolls while its children run: `received` and `child_ended` are told
+    what happens, and `advance` only asks what came of it.
+    """
+
+    def __init__(self, instance: Instance, step: PlanStep, scope: Scope, plans: PlanCache) -> None:
+        self._plans = plans
+        self._instance = instance
+        self._step = step
+        self._outer = scope
+        self._answer: Done | None = None
+        self._error: RunError | None = None
+        self._planning: Planning | None = None
+
+    @property
+    def planning(self) -> Planning:
+        if self._planning is None:
+            raise InvariantError(f"{self._instance.id!r} has not begun")
+        return self._planning
+
+    def begin(self) -> RegionOutcome:
+        system, question = self._step.prompt(self._outer.values)
+        node = self._step.node
+        self._planning = Planning(
+            [tool.spec for tool in self._step.tools],
+            question,
+            answer=self._step.answer.schema,
+            instructions=system or "",
+            limits=PlanLimits(
+                max_replans=node.max_replans,
+                max_repairs=node.max_repairs,
+                max_join_retries=node.options.output_retries,
+                max_tasks=node.max_tasks,
+                max_total_tokens=node.max_total_tokens,
+            ),
+            check=self._problem,
+        )
+        return self._expanded(self._planning.begin())
+
+    def received(self, text: str) -> Expand:
+        """What to add now that the planner has written `text`."""
+        return self._expanded(self.planning.received(text))
+
+    def child_ended(self, child: Instance) -> Expand:
+        """What to add now that `child` has its value."""
+        work = child.work
+        match work:
+            case PlanWriting() if isinstance(child.value, Completion):
+                self._instance.usage += child.usage
+                is_cut = child.value.finish_reason in {"length", CUT}
+                return self._expanded(
+                    self.planning.plan_ended(
+                        child.value.text, is_cut=is_cut, tokens=child.usage.total_tokens
+                    )
+                )
+            case PlanTask() if isinstance(child.value, Outcome):
+                return self._expanded(self.planning.task_ended(work.run.task.id, child.value))
+            case PlanJoin() if isinstance(child.value, Completion):
+                self._instance.usage += child.usage
+                return self._expanded(self._joined(work.ask, child.value, child.usage.total_tokens))
+            case _:
+                raise InvariantError(f"{child.id!r} is no child of a plan, or has no value of one")
+
+    def advance(self) -> RegionOutcome:
+        if self._answer is not None:
+            return self._answer
+        # The model's call failed, where the run goes on in spite of it.
+        return Broken(
+            self._error or RunError("a call of the plan failed", node_id=self._instance.id)
+        )
+
+    def out_of_time(self) -> LimitExceeded:
+        """The error for a question whose `timeout_s` is over."""
+        return self._exceeded("timeout_s", f"no answer within {self._step.node.timeout_s:g} s")
+
+    def _joined(self, ask: AskJoin, completion: Completion, tokens: int) -> list[PlanAction]:
+        answer: ValueType[object] = self._step.answer
+        try:
+            verdict = read_join(completion.text, answer=answer.schema, may_replan=ask.may_replan)
+            if isinstance(verdict, Answer):
+                self._answer = Done(answer.from_json(verdict.value))
+                self._keep_plan()
+        except (JoinError, SchemaError) as error:
+            again = self.planning.join_rejected(completion.text, str(error), tokens=tokens)
+            if any(isinstance(action, GiveUp) for action in again):
+                message = f"the answer does not fit {answer.name}: {error}"
+                self._error = OutputError(
+                    message, answer=completion.text, node_id=self._instance.id
+                )
+                return []
+            return again
+        return self.planning.join_ended(verdict, completion.text, tokens=tokens)
+
+    def cached_plan(self, ask: AskPlan) -> str | None:
+        """A plan that answered a question of the same shape, where the author allows that."""
+        if ask.plan or ask.repair or not self._step.node.reuses_plans:
+            return None
+        return self._plans.find(self.planning.tools, self.planning.question)
+
+    def _keep_plan(self) -> None:
+        plan = self.planning.reusable_plan if self._step.node.reuses_plans else None
+        if plan is not None:
+            self._plans.add(self.planning.tools, self.planning.question, plan)
+
+    def _expanded(self, actions: list[PlanAction]) -> Expand:
+        children: list[tuple[Instance, Child]] = []
+        for action in actions:
+            match action:
+                case GiveAnswer():
+                    pass  # `_joined` has it as a value of its type
+                case GiveUp(limit, why):
+                    self._error = self._exceeded(limit, why)
+                case _:
+                    children.append(self._child(action))
+        return Expand(children)
+
+    def _child(self, action: AskPlan | RunTask | AskJoin) -> tuple[Instance, Child]:
+        prefix = f"{self._instance.id}[{action.plan}]"
+        work: PlanWriting | PlanTask | PlanJoin
+        match action:
+            case AskPlan():
+                name = f"repair[{action.repair}]" if action.repair else "llm"
+                work = PlanWriting(self._step, action)
+            case RunTask():
+                name = f"t{action.task.id}.{action.task.tool}"
+                work = PlanTask(self._step, action)
+            case AskJoin():
+                name = f"join[{action.attempt}]" if action.attempt else "join"
+                work = PlanJoin(self._step, action)
+            case _:
+                assert_never(action)
+        instance = Instance(f"{prefix}.{name}", work, None, self._instance)
+        return instance, Child(instance.id)
+
+    def _problem(self, task: Task) -> str | None:
+        """What the tool's own types say against arguments that are known already."""
+        tool = next(tool for tool in self._step.tools if tool.name == task.tool)
+        for name, value in task.arguments.items():
+            if isinstance(value, Reference) or any(references(value)):
+                continue
+            try:
+                tool.parameters[name].from_json(value)
+            except SchemaError as error:
+                return f"{name}: {error}"
+        return None
+
+    def _exceeded(self, limit: str, why: str) -> LimitExceeded:
+        transcript = () if self._planning is None else tuple(self._planning.transcript)
+        return LimitExceeded(why, limit=limit, transcript=transcript, node_id=self._instance.id)
