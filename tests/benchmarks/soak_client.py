@@ -114,6 +114,8 @@ async def _exchange(
                 await reader.read(1)
         return Outcome(came="left")
     head = await reader.readuntil(b"\r\n\r\n")
+    if head.startswith(b"HTTP/1.1 100"):
+        head = await reader.readuntil(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").strip().split("\r\n")
     status = int(first.split(" ")[1])
     headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}

@@ -8,8 +8,8 @@ from tests.benchmarks.gateway_soak import soak
 from tests.benchmarks.soak_found import Options
 
 SMALL = Options(
-    requests=150,
-    at_once=16,
+    requests=100,
+    at_once=12,
     rounds=1,
     kv_tokens=6_000,
     trouble_every_s=1.0,
