@@ -14,18 +14,17 @@ from agentrt.dsl.workflow import Bound
 from agentrt.errors import AgentRTError, InputError, InvariantError, StoreError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import RunFinished, RunStarted
+from agentrt.runtime.executable import Executable
+from agentrt.runtime.execution import Ending, Execution
 from agentrt.runtime.fleet import Fleet, ScheduledProgram
 from agentrt.runtime.journal import Journal, OnEvent
+from agentrt.runtime.llm_calls import LLMCalls
+from agentrt.runtime.perform import Performer
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import Restored
 from agentrt.runtime.results import RunResult
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunRecord, RunStore, StoredRun
-
-from agentrt.runtime.executable import Executable
-from agentrt.runtime.execution import Ending, Execution
-from agentrt.runtime.llm_calls import LLMCalls
-from agentrt.runtime.perform import Performer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
