@@ -15,8 +15,6 @@ from agentrt.ir.report import NodeReport
 from agentrt.ir.request import Completion, Message, ToolCall, Usage
 from agentrt.planner.actions import AskJoin, AskPlan, RunTask
 from agentrt.runtime.evaluate import Values
-from agentrt.scheduler.progress import Child
-
 from agentrt.runtime.executable import (
     UNPLANNED,
     AgentStep,
@@ -29,6 +27,7 @@ from agentrt.runtime.executable import (
     Step,
     ToolStep,
 )
+from agentrt.scheduler.progress import Child
 
 if TYPE_CHECKING:
     from agentrt.runtime.regions import Region

@@ -14,14 +14,6 @@ from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.schema import Json
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.call_observer import InstanceObserver
-from agentrt.runtime.fleet import ScheduledProgram
-from agentrt.runtime.journal import Journal
-from agentrt.runtime.plan_outcome import task_to_json
-from agentrt.runtime.restore import completion_to_json
-from agentrt.runtime.tool_calls import Place, ToolCalls
-from agentrt.scheduler.events import CallId
-from agentrt.store.base import AttemptRecord
-
 from agentrt.runtime.executable import (
     AgentStep,
     BranchStep,
@@ -31,6 +23,7 @@ from agentrt.runtime.executable import (
     PlanStep,
     ToolStep,
 )
+from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.runtime.instance import (
     AgentCall,
     AgentTurn,
@@ -41,7 +34,13 @@ from agentrt.runtime.instance import (
     PlanTask,
     PlanWriting,
 )
+from agentrt.runtime.journal import Journal
 from agentrt.runtime.llm_calls import LLMCall, LLMCalls, first_messages
+from agentrt.runtime.plan_outcome import task_to_json
+from agentrt.runtime.restore import completion_to_json
+from agentrt.runtime.tool_calls import Place, ToolCalls
+from agentrt.scheduler.events import CallId
+from agentrt.store.base import AttemptRecord
 
 
 class Performer:
