@@ -16,6 +16,7 @@ from agentrt.cli.failure import UsageError
 from agentrt.cli.keys_command import keys_app
 from agentrt.cli.output import discard, only_answers_on_stdout
 from agentrt.cli.plan_command import plan
+from agentrt.cli.prefix_command import prefix
 from agentrt.cli.runs_command import runs_app
 from agentrt.cli.serve_command import serve
 from agentrt.cli.simulate_command import simulate
@@ -191,6 +192,9 @@ def graph(
 
 
 app.command(epilog=_example("agentrt plan workflows/digest.py --without dedupe"))(plan)
+
+
+app.command(epilog=_example("agentrt prefix workflows/digest.py"))(prefix)
 
 
 @app.command(epilog=_example("agentrt show 3f9c2a"))

@@ -1,0 +1,186 @@
+"""Prompts of stored runs, written again: byte for byte what was sent, and where they broke."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from agentrt import Prompt, Runtime, agent, branch, llm, loop, tool, workflow
+from agentrt.ir.request import Completion, Request, ToolCall
+from agentrt.runtime.prefix_check import Compared, compare, form_pairs, verdict
+from agentrt.runtime.prefix_report import prefix_report
+from agentrt.runtime.stored_prompts import prompts_of
+from agentrt.store.base import StoredRun
+from agentrt.store.memory import MemoryStore
+from agentrt.testing import ScriptedBackend
+
+
+class Plan(BaseModel):
+    queries: list[str]
+    effort: int
+
+
+TIMES = iter(f"2026-11-20 10:00:{second:02}" for second in range(60))
+
+
+@tool(effects="read")
+def now() -> str:
+    """The time."""
+    return next(TIMES)
+
+
+@tool(effects="read")
+def look(query: str) -> list[str]:
+    """Passages."""
+    return [f"{query} {number}" for number in range(2)]
+
+
+@tool(effects="none")
+def is_long(text: str) -> bool:
+    """Whether it is long."""
+    return len(text) > 11
+
+
+@llm
+def plan(question: str, at: str) -> Prompt[Plan]:
+    return Prompt(f"Plan: {question}", system=f"It is {at}. You plan.")
+
+
+@llm
+def answer(plan: Plan, query: str, passages: list[str]) -> Prompt[str]:
+    return Prompt(f"{query} of {plan}", context=[f"{passages}"], system="You answer.")
+
+
+@llm
+def longer(text: str) -> Prompt[str]:
+    return Prompt(f"Make this longer: {text}")
+
+
+@llm
+def shout(text: str) -> Prompt[list[int]]:
+    return Prompt(f"Shout {text}")
+
+
+@agent(tools=[now, look], max_turns=3)
+def fix(text: str) -> Prompt[str]:
+    return Prompt(f"Fix {text}", system="You fix.")
+
+
+@workflow
+def item(query: str, made: Plan) -> str:
+    return answer(made, query, look(query))
+
+
+@workflow
+def everything(question: str) -> list[str]:
+    made = plan(question, now())
+    found = item.map(made.queries, made=made)
+    grown = loop(longer, initial=found[0], until=is_long, max_steps=3)
+    said = branch(is_long(grown), lambda: fix(grown), lambda: longer(grown))
+    return [said, longer(f"{found} and {shout(said)}")]
+
+
+def _script(request: Request) -> str | Completion:
+    name = request.node_id
+    if name.startswith("plan"):
+        return '{"queries": ["a", "b"], "effort": 1}'
+    if name.startswith("shout"):
+        return '{"answer": [1, 2]}'
+    if ".then" in name and len(request.messages) == 2:
+        calls = [ToolCall("1", "look", '{"query": "c"}'), ToolCall("2", "look", '{"query": "d"}')]
+        return Completion(text="Let me see.", tool_calls=tuple(calls))
+    return f"{request.messages[-1].content[-6:]} words"
+
+
+async def _runs(count: int) -> tuple[list[StoredRun], ScriptedBackend]:
+    store, backend = MemoryStore(), ScriptedBackend(_script)
+    ids: list[str] = []
+    async with Runtime(backend, store=store) as runtime:
+        for number in range(count):
+            run = runtime.start(everything.bind("Why?"), run_id=f"run-{number}")
+            result = await run.wait()
+            assert result.status == "finished", result.errors
+            ids.append(result.run_id)
+    return [await store.load(each) for each in ids], backend
+
+
+async def test_every_prompt_of_a_stored_run_is_written_again_as_it_was_sent() -> None:
+    (stored,), backend = await _runs(1)
+    written = prompts_of(stored)
+    sent: Mapping[str, Any] = {each.node_id: each for each in backend.requests}
+    assert written.keys() == sent.keys()
+    for node_id, prompt in written.items():
+        request = sent[node_id]
+        assert (prompt.messages, prompt.tools) == (request.messages, request.tools), node_id
+        assert prompt.output_schema == request.output_schema
+
+
+async def test_a_report_says_what_was_cached_and_blames_what_broke_the_rest() -> None:
+    (first, second), _ = await _runs(2)
+    report = prefix_report(second, first)
+    assert report.earlier_run == "run-0"
+    calls = {call.node_id: call for call in report.calls}
+    broken = calls["plan"].broken
+    assert broken is not None
+    assert (broken.kind, broken.origin) == (
+        "a timestamp",
+        "the slot {now} (result of the tool now)",
+    )
+    assert (broken.before[:24], broken.message) == ("It is 2026-11-20 10:00:0", 0)
+    agent_turns = [call for name, call in calls.items() if name.endswith("[1].llm")]
+    assert [(call.broken, call.before.endswith("[1].llm")) for call in agent_turns] == [
+        (None, True)
+    ]
+    # The imitated cache keeps whole blocks of 16 tokens, and never forgets.
+    for call in report.calls:
+        assert call.possible_tokens is not None
+        assert call.possible_tokens - 16 <= call.cached_tokens <= call.possible_tokens + 1
+
+
+async def test_nothing_is_known_of_a_run_without_a_graph() -> None:
+    (stored,), _ = await _runs(1)
+    run = type(stored.run)(
+        run_id="free", workflow="w", graph_hash="", graph=None, input={}, created_at=0.0
+    )
+    free = StoredRun(run=run, nodes=stored.nodes, attempts=stored.attempts)
+    assert prompts_of(free) == {}
+    assert {call.possible_tokens for call in prefix_report(free).calls} == {None}
+
+
+async def test_both_forms_of_a_recorded_call_are_compared_with_what_seeds_do() -> None:
+    (stored,), _ = await _runs(1)
+    pairs = form_pairs(stored, everything.trace().graph)
+    # `plan` has a clock in its system message, and the agent's tools are not sorted.
+    assert [(pair.written.node_id, len(pair.written.tools)) for pair in pairs] == [
+        ("plan", 0),
+        ("branch.then.fix[0].llm", 2),
+        ("branch.then.fix[1].llm", 2),
+    ]
+    pairs = pairs[:1]
+    assert pairs[0].moved.messages[0].content.startswith("You plan.")
+
+    def said(request: Request) -> str:
+        return f"{request.messages[0].content[:3]} {(request.options.seed or 0) // 3}"
+
+    backend = ScriptedBackend(said)
+    compared = await compare(pairs * 5, {"large": backend})
+    assert {(one.is_noisy, one.is_other) for one in compared} == {(False, True)}
+    result = verdict(compared)
+    assert (result.other, result.noisy, result.p_value) == (5, 0, 1 / 32)
+    assert (result.differs, result.is_decidable) == (True, True)
+
+
+def _one(*, is_noisy: bool, is_other: bool) -> Compared:
+    return Compared(node_id="n", is_noisy=is_noisy, is_other=is_other, similarity=1.0)
+
+
+def test_differences_that_seeds_make_as_well_are_noise() -> None:
+    by_both = [_one(is_noisy=True, is_other=True)] * 50
+    assert (verdict(by_both).p_value, verdict(by_both).differs) == (1.0, False)
+    even = [_one(is_noisy=False, is_other=True), _one(is_noisy=True, is_other=False)] * 9
+    assert verdict(even).differs is False
+    few = [_one(is_noisy=False, is_other=True)] * 4
+    assert (verdict(few).differs, verdict(few).is_decidable) == (False, False)
+    assert (verdict([]).differs, verdict([]).p_value) == (False, 1.0)
