@@ -59,7 +59,7 @@ class _Check:
         if isinstance(value, Reference):
             return self._reference_problem(value, schema)
         allowed = kinds(schema, self._root)
-        kind = _KINDS[type(value)]
+        kind = _kind_of(value)
         if allowed is not None and not _fits(kind, allowed, value):
             return f"must be {_any_of(allowed)}, not {_any_of({kind})}: {_shown(value)}"
         if "enum" in schema and value not in schema["enum"]:
@@ -135,6 +135,10 @@ def kinds(schema: Schema, root: Schema) -> frozenset[str] | None:
     return _kinds(schema, root, 0)
 
 
+def _kind_of(value: Json) -> str:
+    return _KINDS.get(type(value), "null")
+
+
 def followed(schema: Schema, root: Schema) -> Schema:
     """`schema`, or the definition in `root` that it refers to."""
     for _ in range(_MAX_REFS):
@@ -159,7 +163,7 @@ def _kinds(schema: Schema, root: Schema, depth: int) -> frozenset[str] | None:
         return frozenset(str(each) for each in kind)
     values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else []
     if values:
-        return frozenset(_KINDS.get(type(value), "null") for value in values)
+        return frozenset(_kind_of(value) for value in values)
     parts = _schemas(schema.get("anyOf")) or _schemas(schema.get("oneOf"))
     found = [_kinds(part, root, depth + 1) for part in parts] if depth < _MAX_REFS else []
     if not found or any(each is None for each in found):

@@ -12,7 +12,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.schema import Json, canonical_json, content_hash
@@ -187,7 +187,8 @@ def _filled(known: Shape, pattern: _Pattern, asked: Shape) -> str | None:
 
 def _fill(value: Any, slots: Sequence[str]) -> Any:
     if isinstance(value, tuple):
-        return "".join(slots[part.slot] if isinstance(part, _Hole) else part for part in value)
+        parts = cast("tuple[str | _Hole, ...]", value)
+        return "".join(slots[part.slot] if isinstance(part, _Hole) else part for part in parts)
     if isinstance(value, _Hole):
         return _number_of(slots[value.slot])
     if is_list(value):

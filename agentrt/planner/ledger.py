@@ -20,7 +20,8 @@ class Ledger:
 
     A tool that writes waits until its plan is whole and all lines above it have ended well, and
     lines below it wait for it: what it does to the world comes where the plan has it. Nothing is
-    called twice with the same arguments once that has succeeded, in whichever plan.
+    called twice with the same arguments once that has succeeded, in whichever plan, but for what
+    may come to something else each time.
 
     Attributes:
         tasks: All there are, by number.
@@ -122,9 +123,10 @@ class Ledger:
         if problem := arguments_problem(spec, arguments, _unknown):
             return failed(f"not run: {problem}")
         call = _call(task.tool, arguments)
-        if call in self._done:
+        if call in self._done and (spec.is_deterministic or spec.effects == "write"):
             return self._done[call]
-        if spec.effects != "write" and call in self._running.values():
+        is_shared = spec.effects != "write" and spec.is_deterministic
+        if is_shared and call in self._running.values():
             return None
         return RunTask(plan=self._plan, task=task, arguments=arguments)
 

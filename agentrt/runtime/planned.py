@@ -1,0 +1,166 @@
+"""`answer_with_plan`: the planner without workflows, stores and schedulers.
+
+For whoever has an async completion function and some tools. `plan_and_run` in a workflow adds what a
+`Runtime` adds: retries, limits, timeouts, records, resuming, scheduling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias, assert_never, cast
+
+from agentrt.backends.base import OnChunk
+from agentrt.errors import LimitExceeded, OutputError
+from agentrt.ir.request import Chunk, Completion, Request
+from agentrt.ir.schema import Json, Schema
+from agentrt.ir.tool import ToolSpec
+from agentrt.planner.actions import (
+    AskJoin,
+    AskPlan,
+    GiveAnswer,
+    GiveUp,
+    PlanAction,
+    PlanLimits,
+    RunTask,
+)
+from agentrt.planner.cache import PlanCache
+from agentrt.planner.join import TEXT, JoinError, read_join
+from agentrt.planner.outcome import Outcome, failed
+from agentrt.planner.planning import Planning
+
+Complete: TypeAlias = Callable[[Request, OnChunk], Awaitable[Completion]]
+"""Answers a request, handing over each piece of text as it comes."""
+
+Call: TypeAlias = Callable[..., Awaitable[Json]]
+"""A tool: JSON arguments by name in, JSON out."""
+
+
+async def answer_with_plan(
+    question: str,
+    *,
+    tools: Iterable[tuple[ToolSpec, Call]],
+    complete: Complete,
+    answer: Schema = TEXT,
+    limits: PlanLimits | None = None,
+    plans: PlanCache | None = None,
+) -> Json:
+    """The answer to `question`, as JSON that was written under `answer`.
+
+    Args:
+        question: What is asked.
+        tools: What plans may call. What a tool raises is an observation for the joiner.
+        complete: Makes the LLM calls; `request.grammar` and `request.output_schema` are wishes.
+        answer: The JSON Schema of the answer.
+        limits: None: the defaults.
+        plans: Where plans come from and go to; None: each question is planned for.
+
+    Raises:
+        LimitExceeded: a limit was reached before there was an answer.
+        OutputError: the joiner gave no verdict, however often it was asked.
+        Exception: what `complete` raised.
+    """
+    pairs = list(tools)
+    planning = Planning([spec for spec, _ in pairs], question, answer=answer, limits=limits)
+    by_name = {spec.name: call for spec, call in pairs}
+    drive = _Drive(planning, by_name, complete, answer, plans)
+    try:
+        async with asyncio.TaskGroup() as drive.tasks:
+            drive.perform(planning.begin())
+    except BaseExceptionGroup as group:
+        raise _only_cause(group) from group
+    if drive.error is not None:
+        raise drive.error
+    if plans is not None and planning.reusable_plan is not None:
+        plans.add(planning.tools, question, planning.reusable_plan)
+    return drive.answer
+
+
+class _Drive:
+    """Performs actions in tasks of one group, and feeds back what came of them."""
+
+    tasks: asyncio.TaskGroup
+
+    def __init__(
+        self,
+        planning: Planning,
+        calls: dict[str, Call],
+        complete: Complete,
+        schema: Schema,
+        plans: PlanCache | None,
+    ) -> None:
+        self._planning = planning
+        self._calls = calls
+        self._complete = complete
+        self._schema = schema
+        self._plans = plans
+        self.answer: Json = None
+        self.error: LimitExceeded | OutputError | None = None
+
+    def perform(self, actions: list[PlanAction]) -> None:
+        for action in actions:
+            match action:
+                case AskPlan():
+                    self.tasks.create_task(self._write(action))
+                case RunTask():
+                    self.tasks.create_task(self._run(action))
+                case AskJoin():
+                    self.tasks.create_task(self._join(action))
+                case GiveAnswer(value):
+                    self.answer = value
+                case GiveUp(limit, why):
+                    transcript = self._planning.transcript
+                    self.error = LimitExceeded(why, limit=limit, transcript=transcript)
+                case _:
+                    assert_never(action)
+
+    async def _write(self, ask: AskPlan) -> None:
+        planning = self._planning
+        if self._plans is not None and ask.plan == ask.repair == 0:
+            cached = self._plans.find(planning.tools, planning.question)
+            if cached is not None:
+                self.perform(planning.plan_ended(cached))
+                return
+
+        def on_chunk(chunk: Chunk) -> None:
+            self.perform(planning.received(chunk.text))
+
+        request = Request(messages=ask.messages, grammar=ask.grammar)
+        completion = await self._complete(request, on_chunk)
+        is_cut = completion.finish_reason == "length"
+        tokens = completion.usage.total_tokens
+        self.perform(planning.plan_ended(completion.text, is_cut=is_cut, tokens=tokens))
+
+    async def _run(self, run: RunTask) -> None:
+        try:
+            outcome = Outcome(await self._calls[run.task.tool](**run.arguments))
+        except Exception as error:  # noqa: BLE001  what a tool raises is for the joiner
+            outcome = failed(f"{type(error).__name__}: {error}")
+        self.perform(self._planning.task_ended(run.task.id, outcome))
+
+    async def _join(self, ask: AskJoin) -> None:
+        request = Request(messages=ask.messages, output_schema=ask.schema)
+        completion = await self._complete(request, _ignore)
+        text, tokens = completion.text, completion.usage.total_tokens
+        try:
+            verdict = read_join(text, answer=self._schema, may_replan=ask.may_replan)
+        except JoinError as error:
+            again = self._planning.join_rejected(text, str(error), tokens=tokens)
+            if any(isinstance(action, GiveUp) for action in again):
+                self.error = OutputError(f"the joiner gave no answer: {error}", answer=text)
+            else:
+                self.perform(again)
+            return
+        self.perform(self._planning.join_ended(verdict, text, tokens=tokens))
+
+
+def _ignore(_chunk: Chunk) -> None:
+    """Nothing of a verdict can be used before all of it is there."""
+
+
+def _only_cause(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The first error in `group`: what the others are is being stopped because of it."""
+    first: BaseException = group.exceptions[0]
+    if isinstance(first, BaseExceptionGroup):
+        return _only_cause(cast("BaseExceptionGroup[Any]", first))
+    return first
