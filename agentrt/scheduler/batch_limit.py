@@ -10,6 +10,7 @@ from agentrt.scheduler.state import Call
 from agentrt.scheduler.tenants import TenantQueues
 
 _LEAST_RUNNING = 2
+_LEAST_DRAINED = 1e-3
 # A replica that nothing is known of gets few calls, and one more with each that it has answered.
 _FIRST_RUNNING, _WELL_KNOWN = 4, 32
 
@@ -34,16 +35,18 @@ class BatchLimit:
 
         Where all of them fit the cache to their ends it is not asked: there nobody waits.
         """
-        running = len(replica.running)
-        if not self._policy.limits_batches or running < _LEAST_RUNNING:
+        if not (self._policy.limits_batches and replica.running):
             return False
         batches = self._outlook.estimates.batches(replica.replica_id)
         programs = self._entering.live / len(self._fleet.replicas)
         prefill_s = self._outlook.prefill_s(replica.replica_id, *batches.mean_prompt)
-        worth = max(batches.worth_running(programs, prefill_s), _LEAST_RUNNING)
+        # Where others come for those that end, what counts is how many end in a time.
+        backlog = programs / max(1.0 - self._entering.replaced, _LEAST_DRAINED)
+        worth = max(batches.worth_running(backlog, prefill_s), _LEAST_RUNNING)
         if batches.observed < _WELL_KNOWN:
             worth = min(worth, _FIRST_RUNNING + batches.observed)
-        return running + 1 > worth and self._will_overflow(replica, call, programs)
+        running = (len(replica.placed) + 1) * replica.duty
+        return running > worth and self._will_overflow(replica, call, programs)
 
     def _will_overflow(self, replica: Replica, call: Call, programs: float) -> bool:
         """Whether the contexts of `programs` programs, at their ends, outgrow the cache.

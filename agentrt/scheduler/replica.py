@@ -6,6 +6,7 @@ import math
 
 from agentrt.ir.prefix import Chain, block_count, first_blocks, shared_blocks
 from agentrt.scheduler.decoding import Decoding
+from agentrt.scheduler.duty import Duty
 from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
 from agentrt.scheduler.followers import Followers
 from agentrt.scheduler.radix import RadixCache
@@ -56,6 +57,7 @@ class Replica:
         self.contexts = 0
         self.followers = Followers()
         self._decoding = Decoding()
+        self._duty = Duty()
         self.share = 1.0
         self.foreign_blocks = 0.0
         self.shadow = None if kv_blocks is None else Shadow(kv_blocks)
@@ -81,6 +83,11 @@ class Replica:
     def answer_growth(self) -> float:
         """By how many blocks a branch grows with an answer, on average lately."""
         return self._answer_growth.mean
+
+    @property
+    def duty(self) -> float:
+        """Calls at work for each program with a place, on average lately; at most 1."""
+        return self._duty.part
 
     @property
     def has_free_slot(self) -> bool:
@@ -119,6 +126,7 @@ class Replica:
 
     def send(self, call: Call, now: float) -> None:
         """`call` is at work here from now on, and its program has a place."""
+        self._duty.until(now, len(self.running), len(self.placed))
         kept = call.context
         kept_blocks = kept.reference.blocks if kept is not None and kept.is_counted else 0
         call.context = self.place(call.program, call.chain)
@@ -141,6 +149,7 @@ class Replica:
 
     def end(self, call: Call, now: float, context: Chain | None) -> None:
         """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
+        self._duty.until(now, len(self.running), len(self.placed))
         call.decoded = self._decoding.end(call.call_id, now)
         del self.running[call.call_id]
         if context is not None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 
+from agentrt.scheduler.recent_mean import RecentMean
 from agentrt.scheduler.state import Call, Program
 from agentrt.scheduler.waiting import Rank, WaitingCalls
 
 _LIGHT_PART = 0.5
+_ENDS_REMEMBERED = 16
 
 
 class _Tenant:
@@ -46,6 +48,8 @@ class TenantQueues:
         self._floor_s = 0.0
         self._live = 0
         self._weight = 0.0
+        self._replaced = RecentMean(_ENDS_REMEMBERED)
+        self._has_new = False
 
     def __contains__(self, call: Call) -> bool:
         return call.call_id in self._of(call).waiting
@@ -54,6 +58,14 @@ class TenantQueues:
     def live(self) -> int:
         """Programs that have not ended, of all tenants."""
         return self._live
+
+    @property
+    def replaced(self) -> float:
+        """Which part of the programs that ended lately others had come for since the one before.
+
+        1 where as many come as go, 0 where a backlog is worked off.
+        """
+        return self._replaced.mean
 
     # -- programs come, are served, and go -----------------------------------------------------
 
@@ -67,12 +79,15 @@ class TenantQueues:
             self._weight += tenant.weight
         tenant.live += 1
         self._live += 1
+        self._has_new = True
 
     def leave(self, program: Program) -> None:
         """A tenant without programs is forgotten: it saves nothing up, and owes nothing."""
         tenant = self._tenants[program.tenant]
         tenant.live -= 1
         self._live -= 1
+        self._replaced.add(1.0 if self._has_new else 0.0)
+        self._has_new = False
         if not tenant.live:
             self._weight -= tenant.weight
             del self._tenants[program.tenant]

@@ -13,6 +13,7 @@ from agentrt.scheduler.events import (
     CallReady,
     FirstToken,
     ProgramArrived,
+    ProgramFinished,
     ReplicaUp,
 )
 from agentrt.scheduler.policies.fixed_cap import FixedCap
@@ -44,8 +45,11 @@ class Engine:
             sent += self._sent(self.core.handle(call, self.now))
         return sent
 
-    def serve(self, calls: list[str]) -> list[str]:
-        """`calls` are answered with 100 tokens each, at once; calls that are sent then."""
+    def serve(self, calls: list[str], *, is_end: bool = True) -> list[str]:
+        """`calls` are answered with 100 tokens each, at once; calls that are sent then.
+
+        Their programs end, or go into their tools.
+        """
         self.now += self.prefill_s * len(calls)
         for call in calls:
             self.core.handle(FirstToken(call), self.now)
@@ -55,6 +59,8 @@ class Engine:
             context = (Run(1_000 * int(call), 26),)
             done = CallFinished(call, Usage(320, 0, 100), context)
             sent += self._sent(self.core.handle(done, self.now))
+            if is_end:
+                sent += self._sent(self.core.handle(ProgramFinished(call), self.now))
         self.core.check()
         return sent
 
@@ -74,15 +80,16 @@ def most_at_once(engine: Engine, programs: int) -> list[int]:
 
 
 def test_few_at_once_where_each_call_takes_the_whole_engine() -> None:
-    engine = Engine(ByOccupancy(), kv_blocks=1_000, step_s=0.001, prefill_s=2.0)
+    engine = Engine(ByOccupancy(), kv_blocks=300, step_s=0.001, prefill_s=2.0)
     rounds = most_at_once(engine, 40)
     assert sum(rounds) == 40
     assert rounds[0] == 4  # nothing is known yet
-    assert max(rounds[1:]) == 2
+    assert max(rounds[1:10]) == 2
+    assert rounds[-1] > 2  # those that are left fit all at once
 
 
 def test_many_at_once_where_a_step_serves_all() -> None:
-    engine = Engine(ByOccupancy(), kv_blocks=1_000, step_s=0.02, prefill_s=0.01)
+    engine = Engine(ByOccupancy(), kv_blocks=300, step_s=0.02, prefill_s=0.01)
     rounds = most_at_once(engine, 40)
     assert sum(rounds) == 40
     assert max(rounds) > 8
@@ -96,5 +103,29 @@ def test_where_all_fit_nobody_waits(kv_blocks: int | None) -> None:
 
 @pytest.mark.parametrize("policy", [ByOccupancy(limits_batches=False), FixedCap(12)])
 def test_policies_that_do_not_ask_are_not_limited(policy: Policy) -> None:
-    engine = Engine(policy, kv_blocks=1_000, step_s=0.001, prefill_s=2.0)
+    engine = Engine(policy, kv_blocks=300, step_s=0.001, prefill_s=2.0)
     assert max(most_at_once(engine, 40)) >= 12
+
+
+def test_programs_in_tools_leave_room_for_others() -> None:
+    engine = Engine(ByOccupancy(), kv_blocks=300, step_s=0.001, prefill_s=2.0)
+    first = engine.arrive(range(1, 41))
+    while first and len(engine.core.replicas[0].placed) < 8:
+        engine.now += 1.0
+        first = engine.serve(first, is_end=False)  # into their tools, while others compute
+    assert engine.core.replicas[0].duty < 0.5
+    assert len(engine.core.replicas[0].placed) >= 8
+
+
+def test_where_as_many_come_as_go_no_batch_is_too_large() -> None:
+    engine = Engine(ByOccupancy(), kv_blocks=300, step_s=0.001, prefill_s=2.0)
+    running = engine.arrive(range(1, 11))
+    most = 0
+    for index in range(11, 400):
+        running = [
+            *running[1:],
+            *engine.serve(running[:1]),
+            *engine.arrive(range(index, index + 1)),
+        ]
+        most = max(most, len(running))
+    assert most > 8
