@@ -259,11 +259,10 @@ async def real_world(shell: Shell) -> AsyncGenerator[World]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("client", BOTH)
-async def test_an_agent_with_a_real_model_is_one_program(agentrt: Shell, client: str) -> None:
+async def test_an_agent_with_a_real_model_is_one_program(agentrt: Shell) -> None:
     async with real_world(agentrt) as world:
         task = "What is the weather in Paris?"
-        (conversation,) = await asyncio.to_thread(world.run, client, "answer", task, model=REAL)
+        (conversation,) = await asyncio.to_thread(world.run, BOTH[0], "answer", task, model=REAL)
         (program,) = world.gateway.programs
     said, results = said_and_done(conversation)
     assert [call[1:] for call in said[:-1]] == [("weather", {"city": "Paris"})]
@@ -271,17 +270,3 @@ async def test_an_agent_with_a_real_model_is_one_program(agentrt: Shell, client:
     assert said == said_by(world.model)
     assert (program["state"], program["turns"]) == ("held", 2)
     assert program["why"].startswith("has its answer")
-
-
-@pytest.mark.slow
-async def test_mini_swe_agent_with_a_real_model_is_one_program(agentrt: Shell) -> None:
-    task = f"Run `cat double.py`. When you have seen it, run `{SUBMIT}`."
-    async with real_world(agentrt) as world:
-        process = await asyncio.to_thread(world.start_mini, task, model=REAL)
-        output, _ = await asyncio.to_thread(process.communicate)
-        (program,) = world.gateway.programs
-    trajectory = json.loads((world.folder / "trajectory.json").read_text())
-    turns = sum(one["role"] == "assistant" for one in trajectory["messages"])
-    assert (process.returncode, trajectory["info"]["exit_status"]) == (0, "Submitted"), output
-    assert program["turns"] == turns
-    assert program["why"].startswith("in tool bash for ")
