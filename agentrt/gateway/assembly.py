@@ -21,6 +21,7 @@ from agentrt.gateway.live_program import Quiet
 from agentrt.gateway.memory import Memory, Part, estimates_part
 from agentrt.gateway.metrics import Metrics
 from agentrt.gateway.post import GatewayLimits
+from agentrt.gateway.prefix_watch import prefix_view
 from agentrt.gateway.private_fields import PrivateFields
 from agentrt.gateway.programs import Programs
 from agentrt.gateway.programs_view import programs_view
@@ -227,6 +228,9 @@ class _Parts:
             programs=self._programs_of,
             end_program=lambda caller, program: programs.end(program, tenant=caller.tenant),
             observe=observe,
+            program_prefix=lambda caller, program, has_text: prefix_view(
+                programs.live, program, tenant=caller.tenant, has_text=has_text
+            ),
         )
 
     def _programs_of(self, caller: Caller) -> dict[str, Any]:

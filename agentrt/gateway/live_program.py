@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 
 from agentrt.gateway.asked import Asked
+from agentrt.gateway.prefix_watch import PrefixWatch
 from agentrt.gateway.program_pauses import Pauses
 from agentrt.gateway.recognises import Recognition
 from agentrt.ir.prefix import Chain, block_count, shared_blocks
@@ -81,6 +82,7 @@ class LiveProgram:
         had_answer: Its latest request came to one.
         last_at: When a request came or ended last.
         seen: What replicas have computed for it, of each conversation the latest.
+        prefix: Where its requests stopped sharing what it had sent before.
     """
 
     program_id: ProgramId
@@ -103,6 +105,7 @@ class LiveProgram:
     is_final: bool = False
     timer: asyncio.TimerHandle | None = None
     seen: tuple[tuple[ReplicaId, Chain], ...] = ()
+    prefix: PrefixWatch = field(default_factory=PrefixWatch)
 
     def begin_call(self, asked: Asked, model: str, recognised: Recognition, now: float) -> None:
         """A request of it has come."""
@@ -125,6 +128,7 @@ class LiveProgram:
 
         In the server's tokens. From now on it has seen the answer too.
         """
+        self.prefix.served(served)
         prompt, context = served.prompt.chain, served.context.chain
         seen = max((shared_blocks(prompt, c) for r, c in self.seen if r == replica_id), default=0)
         kept = [one for one in self.seen if shared_blocks(one[1], context) < block_count(one[1])]

@@ -59,6 +59,12 @@ class _Pages:
     async def programs(self, request: Request) -> Response:
         return JSONResponse(self._services.programs(self._caller(request)))
 
+    async def program_prefix(self, request: Request) -> Response:
+        caller, program = self._caller(request), request.path_params["program"]
+        has_text = request.query_params.get("text") == "1"
+        found = self._services.program_prefix(caller, program, has_text)
+        return _no_program(program) if found is None else JSONResponse(found)
+
     async def end_program(self, request: Request) -> Response:
         return self._ended(self._caller(request), request.path_params["program"])
 
@@ -82,12 +88,7 @@ class _Pages:
 
     def _ended(self, caller: Caller, program: str) -> Response:
         if not self._services.end_program(caller, program):
-            refusal = Refusal(
-                status=HTTPStatus.NOT_FOUND,
-                message=f"there is no program {program!r}",
-                code="program_not_found",
-            )
-            return _refused(refusal)
+            return _no_program(program)
         return JSONResponse({"program_id": program, "status": "ended"})
 
     def _caller(self, request: Request) -> Caller:
@@ -102,6 +103,7 @@ def pages(services: Services, *, is_draining: Callable[[], bool]) -> Starlette:
         "/ready": own.ready,
         "/metrics": own.metrics,
         "/programs": own.programs,
+        "/programs/{program:path}/prefix": own.program_prefix,
         "/v1/models": own.models,
         "/v1/models/{name:path}": own.model,
     }
@@ -115,6 +117,15 @@ def pages(services: Services, *, is_draining: Callable[[], bool]) -> Starlette:
         routes=routes,
         exception_handlers={HTTPException: _http_error, AgentRTError: _own_error},
     )
+
+
+def _no_program(program: str) -> Response:
+    refusal = Refusal(
+        status=HTTPStatus.NOT_FOUND,
+        message=f"there is no program {program!r}",
+        code="program_not_found",
+    )
+    return _refused(refusal)
 
 
 def _not_ready(why: str) -> Response:

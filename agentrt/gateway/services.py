@@ -67,6 +67,8 @@ class Services:
         programs: What there is of the caller's programs.
         end_program: Its program of that name is over; False: it has none.
         observe: Told of each request that is over.
+        program_prefix: Where the caller's program of that name stopped sharing what it had sent, with
+            the text that stands there or without; None: it has none.
     """
 
     turns: Turns
@@ -80,3 +82,4 @@ class Services:
     programs: Callable[[Caller], Any]
     end_program: Callable[[Caller, str], bool]
     observe: Callable[[Answered], None]
+    program_prefix: Callable[[Caller, str, bool], Any] = lambda _caller, _program, _has_text: None
