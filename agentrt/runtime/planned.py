@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias, assert_never, cast
+from typing import TypeAlias, assert_never, cast
 
 from agentrt.backends.base import OnChunk
 from agentrt.errors import LimitExceeded, OutputError
@@ -158,9 +158,9 @@ def _ignore(_chunk: Chunk) -> None:
     """Nothing of a verdict can be used before all of it is there."""
 
 
-def _only_cause(group: BaseExceptionGroup[Any]) -> BaseException:
+def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The first error in `group`: what the others are is being stopped because of it."""
     first: BaseException = group.exceptions[0]
     if isinstance(first, BaseExceptionGroup):
-        return _only_cause(cast("BaseExceptionGroup[Any]", first))
+        return _only_cause(cast("BaseExceptionGroup[BaseException]", first))
     return first
