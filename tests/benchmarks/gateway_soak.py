@@ -28,7 +28,7 @@ from typing import Any
 from tests.benchmarks.soak_client import Post, send
 from tests.benchmarks.soak_found import Found, Options, table
 from tests.benchmarks.soak_programs import SENTINEL, Clients, Ledger
-from tests.benchmarks.soak_world import MODELS, World, world
+from tests.benchmarks.soak_world import MODELS, PageMissing, World, world
 
 _SETTLED_WITHIN_S = 30.0
 _PROBE_WITHIN_S = 10.0
@@ -119,7 +119,11 @@ class Soak:
         """How it goes, for people; pages answer all the time."""
         while True:
             await asyncio.sleep(1)
-            programs = await self._world.programs()
+            try:
+                programs = await self._world.programs()
+            except PageMissing as missing:
+                self._problem(str(missing))
+                continue
             states = Counter(program["state"] for program in programs)
             self.found.most_queued = max(self.found.most_queued, states["queued"])
             if self._is_shown:

@@ -37,6 +37,10 @@ _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([0-9.e+-]+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
+class PageMissing(Exception):  # noqa: N818  told as a problem
+    """The gateway did not show one of its pages."""
+
+
 @dataclass
 class Engine:
     """One stub, which keeps its port whatever happens to it."""
@@ -93,7 +97,10 @@ class World:
         """A page of the gateway."""
         headers = {"Authorization": f"Bearer {self.keys[tenant]}"}
         post = Post(path=path, method=method, headers=headers)
-        return await send(self.port, post, within_s=_PAGE_WITHIN_S)
+        outcome = await send(self.port, post, within_s=_PAGE_WITHIN_S)
+        if outcome.came != "answer":
+            raise PageMissing(f"{method} {path}: {outcome}")
+        return outcome
 
     async def programs(self) -> list[dict[str, Any]]:
         """Those that are live, of all tenants."""
