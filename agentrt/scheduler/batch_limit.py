@@ -30,7 +30,7 @@ class BatchLimit:
         self._fleet = fleet
         self._entering = entering
 
-    def is_enough(self, replica: Replica, call: Call) -> bool:
+    def is_enough(self, replica: Replica, call: Call, now: float) -> bool:
         """Whether all programs end sooner if that of `call` does not begin to compute there now.
 
         Where all of them fit the cache to their ends it is not asked: there nobody waits.
@@ -45,7 +45,7 @@ class BatchLimit:
         worth = max(batches.worth_running(backlog, prefill_s), _LEAST_RUNNING)
         if batches.observed < _WELL_KNOWN:
             worth = min(worth, _FIRST_RUNNING + batches.observed)
-        running = (len(replica.placed) + 1) * replica.duty
+        running = (replica.active_programs(now) + 1) * replica.duty.part
         return running > worth and self._will_overflow(replica, call, programs)
 
     def _will_overflow(self, replica: Replica, call: Call, programs: float) -> bool:

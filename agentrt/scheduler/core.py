@@ -149,6 +149,7 @@ class Scheduler:
             is_last=event.is_last,
         )
         call.precedence = event.precedence
+        call.tells_first_token = event.tells_first_token
         self._calls[call.call_id] = program.calls[call.call_id] = call
         self.outlook.call_ready(call, now)
         self._places.wait(call, now)

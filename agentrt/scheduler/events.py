@@ -73,6 +73,8 @@ class CallReady:
             as a plan can tell beforehand.
         precedence: Of calls of one program that wait, that with the most goes first; equal ones in the
             order they became ready.
+        tells_first_token: Its `FirstToken` will come wherever it is sent, so that others can wait for
+            it on a replica that has not told of any yet.
     """
 
     call_id: CallId
@@ -82,6 +84,7 @@ class CallReady:
     max_completion_tokens: int | None = None
     is_last: bool = False
     precedence: float = 0.0
+    tells_first_token: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ class Followers:
     """In a fan-out one call goes first; the rest follow at its first token, and find the prefix.
 
     Sent together they would each compute it: an engine shares what has been computed, not what is
-    being computed. Nobody follows on a replica that never tells of first tokens: there the leader
-    would be waited for to its end.
+    being computed. Nobody follows a call that is not going to tell of its first token, on a replica that
+    has told of none so far: that one would be waited for to its end.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class Followers:
 
     def leader(self, call: Call, running: Iterable[Call]) -> Call | None:
         """A running call that computes blocks at the start of `call` that are not cached yet."""
-        if not self.tells_first_tokens:
-            return None
         for other in running:
             if other.phase is CallPhase.ANSWERING or other.program is not call.program:
+                continue
+            if not (self.tells_first_tokens or other.tells_first_token):
                 continue
             cached = self._cached_at_send.get(other.call_id, 0)
             if shared_blocks(call.chain, other.chain) - cached >= LEAST_BLOCKS:

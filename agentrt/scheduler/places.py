@@ -289,7 +289,7 @@ class Places:
     def _has_room(self, replica: Replica, call: Call, now: float) -> bool:
         if not replica.has_free_slot or self._guards.refuse(call.program, replica, now):
             return False
-        if self._batches.is_enough(replica, call) and not call.program.is_urgent(now):
+        if self._batches.is_enough(replica, call, now) and not call.program.is_urgent(now):
             return False
         return self.room.to_enter(replica, call, now)
 

@@ -29,6 +29,7 @@ class Replica:
         with_deadlines: Those of them that have a deadline, and when it is.
         returning: Calls of programs with a place that wait for room to grow.
         contexts: How many branches `placed` programs have in all.
+        duty: How much of their time its programs compute.
         shadow: What its cache holds; None: not known, or no concern of ours.
         followers: Calls that wait for another one here to compute what they share with it.
         share: The part of the cache that calls find their blocks in: all of it, unless answers say
@@ -57,7 +58,7 @@ class Replica:
         self.contexts = 0
         self.followers = Followers()
         self._decoding = Decoding()
-        self._duty = Duty()
+        self.duty = Duty()
         self.share = 1.0
         self.foreign_blocks = 0.0
         self.shadow = None if kv_blocks is None else Shadow(kv_blocks)
@@ -83,11 +84,6 @@ class Replica:
     def answer_growth(self) -> float:
         """By how many blocks a branch grows with an answer, on average lately."""
         return self._answer_growth.mean
-
-    @property
-    def duty(self) -> float:
-        """Calls at work for each program with a place, on average lately; at most 1."""
-        return self._duty.part
 
     @property
     def has_free_slot(self) -> bool:
@@ -126,7 +122,7 @@ class Replica:
 
     def send(self, call: Call, now: float) -> None:
         """`call` is at work here from now on, and its program has a place."""
-        self._duty.until(now, len(self.running), len(self.placed))
+        self.duty.until(now, len(self.running), self.active_programs(now))
         kept = call.context
         kept_blocks = kept.reference.blocks if kept is not None and kept.is_counted else 0
         call.context = self.place(call.program, call.chain)
@@ -149,7 +145,7 @@ class Replica:
 
     def end(self, call: Call, now: float, context: Chain | None) -> None:
         """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
-        self._duty.until(now, len(self.running), len(self.placed))
+        self.duty.until(now, len(self.running), self.active_programs(now))
         call.decoded = self._decoding.end(call.call_id, now)
         del self.running[call.call_id]
         if context is not None:
@@ -182,6 +178,17 @@ class Replica:
         others = max(0, used_blocks - self.shadow.in_use_blocks) if is_shared else 0
         self.foreign_blocks = min(float(others), float(self.kv_blocks))
         self.shadow.resize(self.capacity_blocks)
+
+    def active_programs(self, now: float) -> int:
+        """Programs with a place that have a call under way, or are expected back in their holds."""
+        return sum(
+            bool(program.calls)
+            or any(
+                context.held_until is not None and context.held_until > now
+                for context in program.contexts
+            )
+            for program in self.placed.values()
+        )
 
     def resize(self, kv_blocks: int) -> None:
         """Its cache has room for so many blocks. Does nothing where that is no concern of ours."""

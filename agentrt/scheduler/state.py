@@ -141,6 +141,7 @@ class Call:
         decoded: When it has ended: what went on beside its answer.
         move_at: While it waits for room on the replica it was on: from when on it may go elsewhere.
         precedence: Among the calls of its program that wait alike: the most goes first.
+        tells_first_token: Whoever made it will say when it has its first token, wherever it is.
         tried_at: How many changes there had been of replicas when room was last looked for in vain.
     """
 
@@ -164,6 +165,7 @@ class Call:
         "sent_at",
         "shadow_reference",
         "started_at",
+        "tells_first_token",
         "tried_at",
         "was_pinned",
     )
@@ -184,6 +186,7 @@ class Call:
         self.prompt_tokens = prompt_tokens
         self.is_last = is_last
         self.precedence = 0.0
+        self.tells_first_token = False
         self.context: PlacedContext | None = None
         self.pause: Pause | None = None
         self.ready_at = ready_at
