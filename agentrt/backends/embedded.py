@@ -6,56 +6,29 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agentrt.backends import models
 from agentrt.backends.base import OnChunk
+from agentrt.backends.embedded_drafting import Drafting
 from agentrt.backends.embedded_engine import Engine, EngineSettings
 from agentrt.backends.embedded_prefixes import ENGINES_CHOICE, Place, PrefixSharing
 from agentrt.backends.embedded_saves import SaveArea, open_save_area
 from agentrt.backends.embedded_schema import constrainable
+from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
 from agentrt.backends.server_kind import LLAMACPP
 from agentrt.backends.wire import response_format
 from agentrt.backends.written_calls import with_written_calls
-from agentrt.errors import BackendUnavailable, RequestRejected
+from agentrt.errors import BackendError, BackendUnavailable, RequestRejected
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
 from agentrt.ir.schema import content_hash
 
+__all__ = ["EmbeddedBackend", "EmbeddedSettings"]
+
 _REFUSED_SCHEMAS_KEPT = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedSettings:
-    """How the engine is set up.
-
-    Attributes:
-        slots: Requests decoded at once; more wait here.
-        context_tokens: Prompt and completion of one request at most. Memory for `slots` times as
-            many tokens is taken at the start.
-        threads: Threads that compute; None: one for each physical core this process may use.
-        cache_ram_mib: Memory for the prompts of sequences that lost their slot, in MiB; 0: none.
-        max_tokens: Completion tokens of a request that sets no limit; a small model that loops
-            would otherwise go on to the end of its context.
-        temperature: Of a request that sets none; 0 takes the likeliest token every time.
-        share_prefixes: Compute what prompts begin with in common once for all slots.
-        saved_prefixes_mib: Memory for such prefixes, in MiB.
-        pull_if_missing: Download a known model that is not here; otherwise that is an error.
-        cache_dir: Where models are kept, instead of the user's cache directory.
-    """
-
-    slots: int = 4
-    context_tokens: int = 4096
-    threads: int | None = None
-    cache_ram_mib: int = 1024
-    max_tokens: int = 1024
-    temperature: float = 0.0
-    share_prefixes: bool = True
-    saved_prefixes_mib: int = 512
-    pull_if_missing: bool = True
-    cache_dir: Path | None = None
 
 
 class EmbeddedBackend:
@@ -90,6 +63,8 @@ class EmbeddedBackend:
         self._stop = threading.Event()
         self._in_flight: set[asyncio.Timeout] = set()
         self._refused_schemas: OrderedDict[str, None] = OrderedDict()
+        self.drafting = Drafting(self._settings.drafting)
+        """What it goes by where drafts are switched on by measurement."""
 
     def __repr__(self) -> str:
         return f"EmbeddedBackend({self._model!r})"
@@ -125,6 +100,8 @@ class EmbeddedBackend:
             extra = {**request.extra, "id_slot": place.slot_id}
             request = replace(request, extra=extra)
             completion = await self._complete(running.http, request, on_chunk or _ignore)
+        self.drafting.answered(request, completion)
+        self._look_at_drafting(running)
         # What was computed for this request alone is no hit, though it came in two steps.
         usage = completion.usage
         cached = max(0, usage.cached_tokens - place.computed_tokens)
@@ -147,6 +124,37 @@ class EmbeddedBackend:
         except Exception:  # noqa: BLE001  it was never loaded; who asked for it was told why
             return
         await self._end(running)
+
+    def _look_at_drafting(self, running: _Running) -> None:
+        """With nothing under way, have requests wait while the engine is timed or started anew."""
+        loading = self._loading
+        is_idle = not self._in_flight and not self._stop.is_set()
+        if not (self.drafting.wants_measuring or self.drafting.wants_turn) or not is_idle:
+            return
+        if loading is None or not loading.done() or loading.result() is not running:
+            return  # the engine is another one already
+        self._loading = asyncio.create_task(self._with_drafting_judged(running))
+        self._loading.add_done_callback(_look_at)
+
+    async def _with_drafting_judged(self, running: _Running) -> _Running:
+        if self.drafting.wants_measuring:
+            with suppress(BackendError):  # it has died, and the next request starts another
+                async with running.sharing.spare_slot() as slot_id:
+                    await self.drafting.measure(running.http.connection, slot_id)
+        if not self.drafting.wants_turn or self._stop.is_set():
+            return running
+        files = await running.sharing.put_by()
+        await running.http.aclose()
+        await asyncio.to_thread(running.engine.close)
+        self.drafting.turn()
+        try:
+            engine = await self._start(running.saves)
+        except BaseException:
+            running.saves.close()
+            raise
+        http = self._http(engine)
+        await running.sharing.move(http.connection, files)
+        return replace(running, engine=engine, http=http)
 
     async def _end(self, running: _Running) -> None:
         await running.http.aclose()
@@ -225,21 +233,13 @@ class EmbeddedBackend:
             raise
 
     async def _load(self) -> _Running:
-        path = await asyncio.to_thread(self._get_model)
         saves = open_save_area()
         try:
-            engine = await asyncio.to_thread(Engine, self._engine_settings(path, saves))
+            engine = await self._start(saves)
         except BaseException:
             saves.close()
             raise
-        http = OpenAIBackend(
-            engine.url,
-            model=self._model,
-            api_key=engine.api_key,
-            # Nothing is sent while it works on a long prompt, and it is not going to hang up.
-            settings=HttpSettings(timeout_s=86_400.0, stall_timeout_s=86_400.0),
-            kind=LLAMACPP,
-        )
+        http = self._http(engine)
         sharing = PrefixSharing(
             http.connection,
             saves,
@@ -249,6 +249,24 @@ class EmbeddedBackend:
             remembers=self._settings.cache_ram_mib > 0,
         )
         return _Running(engine=engine, http=http, saves=saves, sharing=sharing)
+
+    async def _start(self, saves: SaveArea) -> Engine:
+        path = await asyncio.to_thread(self._get_model)
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        engine = await asyncio.to_thread(Engine, self._engine_settings(path, saves))
+        self.drafting.started(took_s=clock() - began_s)
+        return engine
+
+    def _http(self, engine: Engine) -> OpenAIBackend:
+        return OpenAIBackend(
+            engine.url,
+            model=self._model,
+            api_key=engine.api_key,
+            # Nothing is sent while it works on a long prompt, and it is not going to hang up.
+            settings=HttpSettings(timeout_s=86_400.0, stall_timeout_s=86_400.0),
+            kind=LLAMACPP,
+        )
 
     @asynccontextmanager
     async def _place(self, running: _Running, request: Request) -> AsyncGenerator[Place]:
@@ -268,6 +286,7 @@ class EmbeddedBackend:
             threads=settings.threads,
             cache_ram_mib=settings.cache_ram_mib,
             save_folder=saves.folder,
+            draft_tokens=self.drafting.draft_tokens,
         )
 
     def _get_model(self) -> Path:

@@ -51,6 +51,13 @@ def _serve(asked: dict[str, Any]) -> Any:
     # The web pages it can serve, and its own log, have no place in somebody's program.
     params.ui = False
     params.verbosity = _SILENT
+    if asked["draft_tokens"] > 0:
+        # Of its kinds of lookup the one that looks at nothing but the request's own text: the others
+        # keep what they saw, so that answers would come at a speed that depends on other requests.
+        kinds = engine.common_speculative_type
+        params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
+        params.speculative.ngram_simple.size_n = asked["draft_ngram"]
+        params.speculative.ngram_simple.size_m = asked["draft_tokens"]
     return engine.Server(params)
 
 

@@ -23,6 +23,9 @@ _WAIT_POLICY = "OMP_WAIT_POLICY"
 # The engine looks up from its work between batches: for new requests, for cancelled ones, and to
 # give sequences that decode their turn beside one that is in prefill. docs/embedded.md has figures.
 BATCH_TOKENS = 512
+# llama.cpp drafts only what is at least as long as what it looked up. Longer ones draft less often
+# and are right more often: docs/drafting.md has figures.
+DRAFT_NGRAM = 4
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
 
@@ -39,6 +42,8 @@ class EngineSettings:
         threads: Threads that compute; None: one for each physical core this process may use.
         cache_ram_mib: Memory for the prompts of sequences that lost their slot, in MiB; 0: none.
         save_folder: Where slots may be saved to, ending in a separator; empty: nowhere.
+        draft_tokens: Of a draft that is looked up in the text so far; 0: no drafts.
+        draft_ngram: So many tokens must have occurred before; at most `draft_tokens`.
     """
 
     model: Path
@@ -47,6 +52,8 @@ class EngineSettings:
     threads: int | None = None
     cache_ram_mib: int = 1024
     save_folder: str = ""
+    draft_tokens: int = 0
+    draft_ngram: int = DRAFT_NGRAM
 
 
 class Engine:

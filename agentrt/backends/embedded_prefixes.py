@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,38 @@ class PrefixSharing:
                 self._table.give_back(
                     lease.slot_id, text=holds, is_conversation=_is_conversation(request)
                 )
+
+    @asynccontextmanager
+    async def spare_slot(self) -> AsyncGenerator[int]:
+        """A slot for something that is no request; what it held and may be wanted is set aside."""
+        async with self._free:
+            lease = self._table.take("")
+            try:
+                await self._set_aside(lease)
+                yield lease.slot_id
+            finally:
+                self._table.give_back(lease.slot_id, text="")
+
+    async def put_by(self) -> dict[int, str]:
+        """Save what the slots hold, for an engine that takes the place of this one: files by slot."""
+        files: dict[int, str] = {}
+        for slot_id in self._table.holding():
+            with suppress(BackendError, OSError):
+                files[slot_id] = (await self._save(slot_id, 0)).file
+        return files
+
+    async def move(self, connection: HttpConnection, files: Mapping[int, str]) -> None:
+        """Go on with another engine of the same model, whose slots take up what was put by."""
+        self._connection = connection
+        self._aside.clear()  # the memory it was in has gone with the engine
+        for slot_id in self._table.holding():
+            try:
+                body = {"filename": files[slot_id]}
+                await self._post(f"slots/{slot_id}?action=restore", body)
+            except (BackendError, KeyError):
+                self._table.forget(slot_id)
+        for file in files.values():
+            self._saves.remove(file)
 
     async def _ensure_saved(self, prefix: str, request: Request) -> int:
         """See to it that the prefix is saved, if it can be; tokens computed to that end here."""

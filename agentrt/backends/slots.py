@@ -93,6 +93,14 @@ class SlotTable:
             id=slot_id, text=text, is_conversation=is_conversation, used_at=self._uses
         )
 
+    def holding(self) -> list[int]:
+        """The slots that are free and hold something known."""
+        return [slot.id for slot in self._slots if slot.is_free and slot.text]
+
+    def forget(self, slot_id: int) -> None:
+        """A free slot holds nothing that is known any more."""
+        self.give_back(slot_id, text="")
+
 
 def prompt_text(request: Request) -> str:
     """What the prompt is made of, so that requests share text where their prompts share tokens."""

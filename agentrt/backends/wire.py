@@ -142,12 +142,15 @@ def parse_completion(data: Any, *, url: str = "") -> Completion:
         _tool_call(entry, f"call_{index}")
         for index, entry in enumerate(_tool_call_entries(message))
     )
+    drafted, accepted = parse_drafts(body)
     return Completion(
         text=text_of(message.get("content")),
         tool_calls=calls,
         finish_reason=finish_reason(choice.get("finish_reason"), has_calls=bool(calls)),
         usage=parse_usage(body),
         model=_string(body.get("model")),
+        drafted_tokens=drafted,
+        accepted_tokens=accepted,
     )
 
 
@@ -162,6 +165,13 @@ def parse_usage(body: JsonObject) -> Usage:
         prompt = _count(timings.get("cache_n")) + _count(timings.get("prompt_n"))
     completion = _count(usage.get("completion_tokens")) or _count(timings.get("predicted_n"))
     return Usage(prompt, min(cached, prompt), completion)
+
+
+def parse_drafts(body: JsonObject) -> tuple[int, int]:
+    """Tokens drafted, and those accepted, from llama.cpp's `timings`; 0 where nobody says."""
+    timings = _dict(body.get("timings"))
+    drafted = _count(timings.get("draft_n"))
+    return drafted, min(_count(timings.get("draft_n_accepted")), drafted)
 
 
 def text_of(content: Any) -> str:

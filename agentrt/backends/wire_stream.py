@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentrt.backends.http_errors import error_in_stream
+from agentrt.backends.json_extent import JsonExtent
 from agentrt.backends.json_shape import is_array, is_object
 from agentrt.backends.wire import (
     DONE,
@@ -15,6 +16,7 @@ from agentrt.backends.wire import (
     clean,
     finish_reason,
     is_first,
+    parse_drafts,
     parse_json,
     parse_usage,
     text_of,
@@ -23,11 +25,14 @@ from agentrt.errors import InvalidAnswer
 from agentrt.ir.request import Completion, ToolCall, Usage
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _PartialCall:
+    position: int
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list[str])
+    extent: JsonExtent = field(default_factory=JsonExtent)
+    is_finished: bool = False
 
 
 class StreamedCompletion:
@@ -46,8 +51,10 @@ class StreamedCompletion:
         self._text: list[str] = []
         self._calls: list[_PartialCall] = []
         self._call_at: dict[int, _PartialCall] = {}
+        self._finished: list[_PartialCall] = []
         self._finish_reason: str | None = None
         self._usage = Usage()
+        self._drafts = (0, 0)
         self._model = ""
         self.is_done = False
 
@@ -73,6 +80,15 @@ class StreamedCompletion:
             raise InvalidAnswer("a chunk of the stream is not a JSON object", url=self._url)
         return self._chunk(body)
 
+    def take_finished_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls that have become complete since this was last asked, in their order.
+
+        One is when the next begins, or when its arguments are a JSON object to the end. Should more
+        be written to it nevertheless, the completion has it as it is then.
+        """
+        finished, self._finished = self._finished, []
+        return tuple(_told(call) for call in finished)
+
     def completion(self) -> Completion:
         """What has been put together.
 
@@ -81,10 +97,7 @@ class StreamedCompletion:
         """
         if not self.is_whole:
             raise InvalidAnswer("the stream ended before the answer did", url=self._url)
-        calls = tuple(
-            ToolCall(call.id or f"call_{index}", call.name, clean("".join(call.arguments)))
-            for index, call in enumerate(self._calls)
-        )
+        calls = tuple(_told(call) for call in self._calls)
         return Completion(
             text=clean("".join(self._text)),
             tool_calls=calls,
@@ -92,6 +105,8 @@ class StreamedCompletion:
             usage=self._usage,
             model=self._model,
             ttft_s=self._ttft_s,
+            drafted_tokens=self._drafts[0],
+            accepted_tokens=self._drafts[1],
         )
 
     def _chunk(self, body: JsonObject) -> str:
@@ -100,6 +115,7 @@ class StreamedCompletion:
         if body.get("usage") or body.get("timings"):
             # The last chunk's counts are the whole answer's; some servers send them with each.
             self._usage = parse_usage(body)
+            self._drafts = parse_drafts(body)
         model = body.get("model")
         if isinstance(model, str) and not self._model:
             self._model = clean(model)
@@ -139,7 +155,15 @@ class StreamedCompletion:
         name = parts.get("name")
         if isinstance(name, str) and clean(name) != call.name:
             call.name += clean(name)
-        call.arguments.append(arguments_text(parts.get("arguments")))
+        piece = arguments_text(parts.get("arguments"))
+        call.arguments.append(piece)
+        if call.extent.feed(piece) and call is self._calls[-1]:
+            self._finish(call)
+
+    def _finish(self, call: _PartialCall) -> None:
+        if not call.is_finished and call.name:
+            call.is_finished = True
+            self._finished.append(call)
 
     def _call_for(self, body: JsonObject) -> _PartialCall:
         """The call that a delta goes on with, by its index; a new one where the id is new.
@@ -158,8 +182,15 @@ class StreamedCompletion:
         if known is not None and not known.id:
             known.id = call_id
             return known
-        call = _PartialCall(id=call_id)
+        if self._calls:
+            self._finish(self._calls[-1])
+        call = _PartialCall(len(self._calls), id=call_id)
         self._calls.append(call)
         if isinstance(index, int):
             self._call_at[index] = call
         return call
+
+
+def _told(call: _PartialCall) -> ToolCall:
+    call_id = call.id or f"call_{call.position}"
+    return ToolCall(call_id, call.name, clean("".join(call.arguments)))

@@ -92,6 +92,9 @@ class Completion:
         model: The model that answered, as the server names it.
         ttft_s: Seconds to the first token, where the call was streamed or the server said so.
         response_id: By which a later request can go on from it at the same server; empty: none.
+        drafted_tokens: Of the answer's tokens and others that were guessed beforehand, where the
+            server drafts and says so.
+        accepted_tokens: Those of them that were right.
     """
 
     text: str = ""
@@ -101,13 +104,21 @@ class Completion:
     model: str = ""
     ttft_s: float | None = None
     response_id: str = field(default="", compare=False, repr=False)
+    drafted_tokens: int = field(default=0, compare=False, repr=False)
+    accepted_tokens: int = field(default=0, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a completion as it streams: some text, or nothing but a sign of life."""
+    """A piece of a completion as it streams: some text, or nothing but a sign of life.
+
+    Attributes:
+        tool_calls: Those whose arguments have just become complete, in the order of the answer. An
+            answer may have others, that nobody could tell were complete before its end.
+    """
 
     text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
