@@ -30,11 +30,17 @@ from pathlib import Path
 import aiohttp
 
 from tests.benchmarks.function_calling_contenders import Contender, contenders
-from tests.benchmarks.function_calling_questions import SHAPES, Question, Shape, sample
+from tests.benchmarks.function_calling_questions import (
+    SHAPES,
+    Question,
+    Shape,
+    data_folder,
+    sample,
+)
 from tests.benchmarks.function_calling_report import Row, rows, table, verdicts
 from tests.benchmarks.function_calling_server import Speed
+from tests.benchmarks.function_calling_tools import WORLD
 from tests.benchmarks.function_calling_world import Bench, Record, Setting, World
-from tests.benchmarks.recorded_workloads import data_folder
 
 _ROOT = Path(__file__).parents[2]
 
@@ -87,9 +93,7 @@ async def measure(
     made_up: list[Shape] = []
     everyone = contenders()
     for shape in shapes:
-        questions, is_there = sample(
-            shape, data_folder() / "llmcompiler", most + 1, seed=bench.seed
-        )
+        questions, is_there = sample(shape, data_folder(), most + 1, seed=bench.seed)
         if not is_there:
             made_up.append(shape)
         await _answered(bench, questions[0], everyone, 0)
@@ -123,6 +127,7 @@ async def _answered(
     for contender in (*everyone[first:], *everyone[:first]):
         world = World(bench, question, contender.name)
         await world.prepare(contender.writes(question))
+        WORLD.set(world)
         found[contender.name] = world.finish(await contender.answer(world))
     return [found[contender.name] for contender in everyone]
 
@@ -136,6 +141,7 @@ async def run(options: argparse.Namespace) -> tuple[list[Row], list[Shape]]:
             bench = Bench(http, port, SETTINGS[name], options.scale, options.seed)
             records, made_up = await measure(bench, SHAPES, options.questions, options.at_once)
             found += rows(name, records)
+            sys.stderr.write(f"{name}: done\n")
     return found, made_up
 
 

@@ -6,34 +6,14 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
-from agentrt.errors import InvariantError
-from agentrt.ir.request import Message
-from agentrt.planner import (
-    Answer,
-    AskJoin,
-    AskPlan,
-    GiveAnswer,
-    GiveUp,
-    Outcome,
-    PlanAction,
-    PlanCache,
-    Planning,
-    RunTask,
-    read_join,
-)
-from agentrt.planner.join import TEXT
+from agentrt.planner import PlanCache
 from tests.benchmarks import function_calling_scripts as scripts
+from tests.benchmarks.function_calling_planned import Alone, in_runtime, writes_in_runtime
 from tests.benchmarks.function_calling_published import published
 from tests.benchmarks.function_calling_questions import Question
-from tests.benchmarks.function_calling_world import World, tools_for
-
-THOUGHTFUL = {
-    "type": "object",
-    "properties": {"thought": TEXT, "answer": TEXT},
-    "required": ["thought", "answer"],
-}
+from tests.benchmarks.function_calling_world import World
 
 
 async def react(world: World) -> str:
@@ -88,95 +68,6 @@ async def _called(world: World, function: dict[str, str]) -> str:
     return await world.call(function["name"], next(iter(arguments.values())))
 
 
-@dataclass(slots=True)
-class _Planned:
-    """Drives `Planning` for one question.
-
-    Attributes:
-        is_early: Whether tasks may start before the plan is whole.
-        cache: Plans of questions before this one; None: none are kept.
-    """
-
-    world: World
-    planning: Planning
-    group: asyncio.TaskGroup
-    is_early: bool
-    cache: PlanCache | None
-    schema: Any
-    answer: Any = None
-
-    def perform(self, actions: Sequence[PlanAction]) -> None:
-        for action in actions:
-            match action:
-                case AskPlan():
-                    self.group.create_task(self._plan(action))
-                case RunTask():
-                    self.group.create_task(self._run(action))
-                case AskJoin():
-                    self.group.create_task(self._join(action))
-                case GiveAnswer(value):
-                    self.answer = value
-                case GiveUp(limit, why):
-                    raise InvariantError(f"{limit}: {why}")
-                case _:
-                    assert_never(action)
-
-    async def _plan(self, asked: AskPlan) -> None:
-        question = self.world.question
-        if self.cache is not None and asked.plan == asked.repair == 0:
-            found = self.cache.find(self.planning.tools, question.text)
-            if found is not None:
-                self.world.record.is_from_cache = True
-                self.perform(self.planning.plan_ended(found))
-                return
-        text = ""
-        async for delta in self.world.stream("planner", _sent(asked.messages)):
-            text += delta["content"]
-            if self.is_early:
-                self.perform(self.planning.received(delta["content"]))
-        self.perform(self.planning.plan_ended(text))
-
-    async def _run(self, asked: RunTask) -> None:
-        text = str(next(iter(asked.arguments.values())))
-        result = await self.world.call(asked.task.tool, text)
-        self.perform(self.planning.task_ended(asked.task.id, Outcome(result)))
-
-    async def _join(self, asked: AskJoin) -> None:
-        form = {"type": "json_schema", "json_schema": asked.schema} if asked.schema else None
-        text = await self.world.ask("joiner", _sent(asked.messages), response_format=form)
-        verdict = read_join(text, answer=self.schema, may_replan=asked.may_replan)
-        if isinstance(verdict, Answer) and self.cache is not None:
-            plan = self.planning.reusable_plan
-            if plan is not None:
-                self.cache.add(self.planning.tools, self.world.question.text, plan)
-        self.perform(self.planning.join_ended(verdict, text))
-
-
-def _sent(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    return [{"role": each.role, "content": each.content} for each in messages]
-
-
-@dataclass(frozen=True, slots=True)
-class _Agentrt:
-    """agentrt.planner, whole or with a part of it left out."""
-
-    is_early: bool = True
-    thinks: bool = False
-    cache: PlanCache | None = None
-
-    async def __call__(self, world: World) -> str:
-        question = world.question
-        schema = THOUGHTFUL if self.thinks else TEXT
-        planning = Planning(tools_for(question.shape), question.text, answer=schema)
-        async with asyncio.TaskGroup() as group:
-            drive = _Planned(world, planning, group, self.is_early, self.cache, schema)
-            drive.perform(planning.begin())
-        return str(drive.answer["answer"] if self.thinks else drive.answer)
-
-    def writes(self, question: Question) -> Mapping[str, Sequence[Any]]:
-        return scripts.planned(question, thinks=self.thinks)
-
-
 Answering: TypeAlias = Callable[[World], Awaitable[str]]
 
 
@@ -184,27 +75,25 @@ Answering: TypeAlias = Callable[[World], Awaitable[str]]
 class Contender:
     """Attributes:
     writes: What models write for it, by model, call by call.
-    cache: Of plans, where it has one.
     """
 
     name: str
     answer: Answering
     writes: Callable[[Question], Mapping[str, Sequence[Any]]]
-    cache: PlanCache | None = None
 
 
 def contenders() -> list[Contender]:
     """All of them, with empty caches."""
-    cache = PlanCache()
     variants = {
-        "agentrt": _Agentrt(),
-        "agentrt-late": _Agentrt(is_early=False),
-        "agentrt-thought": _Agentrt(thinks=True),
-        "agentrt-cached": _Agentrt(cache=cache),
+        "planner": Alone(),
+        "planner, late": Alone(is_early=False),
+        "planner, thought": Alone(thinks=True),
+        "planner, cached": Alone(cache=PlanCache()),
     }
     return [
         Contender("react", react, scripts.react),
         Contender("parallel", parallel, scripts.parallel),
         Contender("published", published, scripts.published),
-        *(Contender(name, each, each.writes, each.cache) for name, each in variants.items()),
+        Contender("agentrt", in_runtime, writes_in_runtime),
+        *(Contender(name, each, each.writes) for name, each in variants.items()),
     ]

@@ -8,6 +8,7 @@ are not there, questions like them are made up.
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -101,6 +102,12 @@ class Question:
             found[number] = 1 + max((found[read] for read in step.reads), default=0)
         last = max(found.values())
         return tuple(tuple(n for n in found if found[n] == level) for level in range(1, last + 1))
+
+
+def data_folder() -> Path:
+    """Where the data sets are, if they are here."""
+    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    return Path(os.environ.get("AGENTRT_DATA_DIR") or beside) / "llmcompiler"
 
 
 def sample(shape: Shape, folder: Path, most: int, *, seed: int) -> tuple[list[Question], bool]:

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 
 from agentrt.planner.task import Reference, Task
 from tests.benchmarks.function_calling_questions import Question, Shape, Step
-from tests.benchmarks.function_calling_world import TOOLS, filler
+from tests.benchmarks.function_calling_tools import TOOLS
+from tests.benchmarks.function_calling_world import filler
 
 Writing: TypeAlias = Mapping[str, Sequence[Any]]
 """Completions by model, in the order of the calls."""
@@ -85,7 +86,8 @@ def planned(question: Question, *, thinks: bool = False) -> Writing:
     if thinks:
         thought = filler(JOIN_THOUGHT_TOKENS[question.shape], question.id).strip()
         answer = {"thought": thought, "answer": answer}
-    verdict = json.dumps({"answer": answer}, ensure_ascii=False)
+    # Both keys: servers that take schemas strictly require them.
+    verdict = json.dumps({"answer": answer, "replan": None}, ensure_ascii=False)
     return {"planner": ["\n".join([*lines, "join"])], "joiner": [verdict]}
 
 
@@ -97,8 +99,8 @@ def tool_schemas(question: Question) -> list[dict[str, Any]]:
             "type": "function",
             "function": {
                 "name": name,
-                "description": TOOLS[name].description,
-                "parameters": TOOLS[name].parameters,
+                "description": TOOLS[name].spec.description,
+                "parameters": TOOLS[name].spec.parameters,
             },
         }
         for name in names

@@ -13,7 +13,7 @@ import json
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.benchmarks.function_calling_tokens import count, tokens
 
 CALL_TOKENS = 6
 """What a call of a tool costs besides its name and arguments: the frame that a model writes around it."""
+
+_HEAD = {"id": "r", "object": "chat.completion.chunk", "created": 1, "model": "replay"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class Run:
     scale: float
     cache: str
     completions: dict[str, deque[Any]]
+    calls: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
 class Replays:
@@ -69,6 +72,8 @@ class Replays:
     def application(self) -> web.Application:
         found = web.Application(client_max_size=2**26)
         found.router.add_put("/runs/{run}", self.put)
+        found.router.add_get("/runs/{run}", self.calls)
+        found.router.add_get("/runs/{run}/v1/models", self.models)
         found.router.add_post("/runs/{run}/v1/chat/completions", self.complete)
         return found
 
@@ -78,6 +83,15 @@ class Replays:
         run = Run(Speed(**said["speed"]), said["scale"], said["cache"], completions)
         self._runs[request.match_info["run"]] = run
         return web.json_response({})
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """What was asked so far, and when it is answered, in seconds of the monotonic clock."""
+        return web.json_response(self._runs[request.match_info["run"]].calls)
+
+    async def models(self, request: web.Request) -> web.Response:
+        names = self._runs[request.match_info["run"]].completions
+        listed = [{"id": name, "object": "model", "owned_by": "replays"} for name in names]
+        return web.json_response({"object": "list", "data": listed})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         began = asyncio.get_running_loop().time()
@@ -90,23 +104,41 @@ class Replays:
         prompt = tokens(rendered(asked))
         cached = self._take(run, prompt)
         speed = run.speed
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         first = began + speed.ideal_s(len(prompt) - cached, 0) / run.scale
-        await _until(first)
-        await response.prepare(request)
         token_s = 1 / (speed.decode_tokens_per_s * run.scale)
-        written = 0
-        for delta, cost in deltas:
-            written += cost
-            await _until(first + written * token_s)
-            await response.write(_event({"choices": [{"index": 0, "delta": delta}]}))
+        completion = sum(cost for _, cost in deltas)
+        call = {
+            "model": asked["model"],
+            "began_s": began,
+            "ended_s": first + completion * token_s,
+            "prompt_tokens": len(prompt),
+            "cached_tokens": cached,
+            "completion_tokens": completion,
+            "ideal_s": speed.ideal_s(len(prompt) - cached, completion),
+        }
+        run.calls.append(call)
         usage = {
             "prompt_tokens": len(prompt),
-            "completion_tokens": written,
+            "completion_tokens": completion,
             "prompt_tokens_details": {"cached_tokens": cached},
         }
-        ideal_s = speed.ideal_s(len(prompt) - cached, written)
-        await response.write(_event({"choices": [], "usage": usage, "ideal_s": ideal_s}))
+        if not asked.get("stream"):
+            await _until(call["ended_s"])
+            text = "".join(delta["content"] for delta, _ in deltas)
+            message = {"role": "assistant", "content": text}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            return web.json_response(_HEAD | {"choices": [choice], "usage": usage})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await _until(first)
+        await response.prepare(request)
+        written = 0
+        for number, (delta, cost) in enumerate(deltas, 1):
+            written += cost
+            await _until(first + written * token_s)
+            reason = "stop" if number == len(deltas) else None
+            choice = {"index": 0, "delta": delta, "finish_reason": reason}
+            await response.write(_event({"choices": [choice]}))
+        await response.write(_event({"choices": [], "usage": usage, "ideal_s": call["ideal_s"]}))
         await response.write(b"data: [DONE]\n\n")
         await response.write_eof()
         return response
@@ -166,7 +198,7 @@ async def _until(when: float) -> None:
 
 
 def _event(data: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(data).encode() + b"\n\n"
+    return b"data: " + json.dumps(_HEAD | data).encode() + b"\n\n"
 
 
 async def serve() -> None:

@@ -8,13 +8,13 @@ import json
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import aiohttp
 
-from agentrt.ir.tool import ToolSpec
 from tests.benchmarks.function_calling_questions import Question, Shape
 from tests.benchmarks.function_calling_server import Speed
 
@@ -50,41 +50,6 @@ _WORDS = [
     "part",
     "city",
 ]
-
-TOOLS = {
-    "search": ToolSpec(
-        name="search",
-        description="Searches Wikipedia for exactly this entity; gives the first paragraph.",
-        parameters={
-            "type": "object",
-            "properties": {"entity": {"type": "string"}},
-            "required": ["entity"],
-        },
-        output={"type": "string"},
-        effects="read",
-    ),
-    "math": ToolSpec(
-        name="math",
-        description=(
-            "Solves one problem, an expression or in words. It sees only what is in the context: "
-            "texts and numbers that the problem is about. Say in which unit."
-        ),
-        parameters={
-            "type": "object",
-            "properties": {
-                "problem": {"type": "string"},
-                "context": {"type": "array", "items": {"type": "string"}},
-            },
-            "required": ["problem"],
-        },
-        output={"type": "string"},
-        effects="none",
-    ),
-}
-
-
-def tools_for(shape: Shape) -> list[ToolSpec]:
-    return list(TOOLS.values()) if shape == "parallelqa" else [TOOLS["search"]]
 
 
 def filler(many: int, key: str) -> str:
@@ -163,8 +128,8 @@ class World:
         self.record = Record(contender, question.id, question.shape)
         self._bench = bench
         run = f"{bench.setting.name}-{contender}-{question.shape}-{question.id}"
-        self._url = f"http://127.0.0.1:{bench.port}/runs/{run}"
-        self._began = time.perf_counter()
+        self._run_url = f"http://127.0.0.1:{bench.port}/runs/{run}"
+        self._began = time.monotonic()
 
     async def prepare(self, completions: Mapping[str, Sequence[Any]]) -> None:
         """Tell the server what will be written, and start the clock."""
@@ -176,19 +141,33 @@ class World:
             "cache": f"{setting.name} {self.record.contender} {question.shape}",
             "completions": {**completions, "math": [MATH_COMPLETION] * maths},
         }
-        async with self._bench.http.put(self._url, json=body) as response:
+        async with self._bench.http.put(self._run_url, json=body) as response:
             response.raise_for_status()
-        self._began = time.perf_counter()
+        self.restart()
+
+    @property
+    def url(self) -> str:
+        """What an OpenAI client is given as its base URL."""
+        return f"{self._run_url}/v1"
+
+    def restart(self) -> None:
+        """The question is asked now."""
+        self._began = time.monotonic()
+
+    def stop(self) -> None:
+        """The answer is there now, whatever is done after it."""
+        if not self.record.total_s:
+            self.record.total_s = self.now_s()
 
     def finish(self, answer: str) -> Record:
-        self.record.total_s = self.now_s()
+        self.stop()
         self.record.answer = answer
         self.record.is_right = answer == self.question.answer
         return self.record
 
     def now_s(self) -> float:
         """Seconds since the question was asked."""
-        return (time.perf_counter() - self._began) * self.scale
+        return (time.monotonic() - self._began) * self.scale
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.scale)
@@ -201,7 +180,7 @@ class World:
         """The deltas of a completion, as they come."""
         began = self.now_s()
         body = {"model": model, "messages": list(messages), "stream": True, **fields}
-        url = f"{self._url}/v1/chat/completions"
+        url = f"{self.url}/chat/completions"
         last: dict[str, Any] = {}
         async with self._bench.http.post(url, json=body) as response:
             response.raise_for_status()
@@ -223,6 +202,19 @@ class World:
                 last["ideal_s"],
             )
         )
+
+    async def read_calls(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Records calls that somebody else made, as the server saw them, each by a name in turn."""
+        async with self._bench.http.get(self._run_url) as response:
+            seen = [call for call in await response.json() if call["model"] in names]
+        counts = Counter[str]()
+        for call in seen:
+            model = call["model"]
+            call["model"] = names[model][counts[model]]
+            counts[model] += 1
+            for mark in ("began_s", "ended_s"):
+                call[mark] = (call[mark] - self._began) * self.scale
+            self.record.calls.append(Call(**call))
 
     async def ask(self, model: str, messages: Sequence[dict[str, Any]], **fields: Any) -> str:
         """A completion as a whole."""

@@ -14,6 +14,7 @@ from tests.benchmarks.function_calling_questions import (
     FILES,
     SHAPES,
     Shape,
+    data_folder,
     made_up,
     question_of,
     sample,
@@ -21,17 +22,15 @@ from tests.benchmarks.function_calling_questions import (
 from tests.benchmarks.function_calling_scripts import planned
 from tests.benchmarks.function_calling_server import Speed
 from tests.benchmarks.function_calling_tokens import count, tokens
-from tests.benchmarks.function_calling_world import filler, search_s, tools_for
-from tests.benchmarks.recorded_workloads import data_folder
-
-DATA = data_folder() / "llmcompiler"
+from tests.benchmarks.function_calling_tools import specs_for
+from tests.benchmarks.function_calling_world import filler, search_s
 
 
 async def test_every_contender_answers_made_up_questions_with_the_same_tools(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTRT_DATA_DIR", str(tmp_path))
-    options = argparse.Namespace(settings=["local"], questions=2, scale=50.0, at_once=2, seed=3)
+    options = argparse.Namespace(settings=["local"], questions=1, scale=50.0, at_once=1, seed=3)
     found, unpublished = await function_calling.run(options)
     assert unpublished == list(SHAPES)
     names = dict.fromkeys(row.contender for row in found)
@@ -43,7 +42,9 @@ async def test_every_contender_answers_made_up_questions_with_the_same_tools(
         assert here["agentrt"].model_calls == here["published"].model_calls == 2
         assert here["agentrt"].prompt_tokens < here["published"].prompt_tokens
         assert here["react"].model_calls == 1 + here["react"].tool_calls
-    cached = {row.shape: row.plans_from_cache for row in found if row.contender == "agentrt-cached"}
+    cached = {
+        row.shape: row.plans_from_cache for row in found if row.contender == "planner, cached"
+    }
     assert cached["movie"] == 1.0
     assert {row.plans_from_cache for row in found if row.contender == "agentrt"} == {0.0}
     shown = function_calling.told(found, unpublished, options)
@@ -60,7 +61,7 @@ def test_made_up_questions_have_plans_that_the_planner_reads(shape: Shape) -> No
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_published_question_has_a_plan_that_the_planner_reads(shape: Shape) -> None:
-    path = DATA / FILES[shape]
+    path = data_folder() / FILES[shape]
     if not path.is_file():
         pytest.skip(f"{path} is not there")
     _read(shape, json.loads(path.read_text("utf-8")))
@@ -69,7 +70,7 @@ def test_every_published_question_has_a_plan_that_the_planner_reads(shape: Shape
 def _read(shape: Shape, rows: list[dict[str, object]]) -> None:
     for row in rows:
         question = question_of(shape, row)
-        reader = PlanReader(tools_for(shape))
+        reader = PlanReader(specs_for(shape))
         events = reader.feed(planned(question)["planner"][0] + "\n")
         assert [type(each) for each in events] == [TaskReady] * len(question.steps) + [Joined]
 
