@@ -38,11 +38,17 @@ class Ledger:
         self._running: dict[int, _Call] = {}
         self._done: dict[_Call, Outcome] = {}
         self._barriers: dict[int, int] = {}
+        self._given_up: list[int] = []
 
     @property
     def here(self) -> tuple[int, ...]:
         """The tasks of this plan, in order."""
         return tuple(sorted(self._here))
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        """All that this plan asked for: its tasks, and the lines that were given up on."""
+        return tuple(sorted([*self._here, *self._given_up]))
 
     @property
     def next_id(self) -> int:
@@ -54,6 +60,7 @@ class Ledger:
         self._plan += 1
         self._here = {}
         self._barriers = {}
+        self._given_up = []
 
     def add(self, task: Task) -> None:
         self.tasks[task.id] = self._here[task.id] = task
@@ -71,6 +78,7 @@ class Ledger:
 
     def give_up_on(self, task_id: int, why: str) -> None:
         """There will be no such task: those that read it do not run."""
+        self._given_up.append(task_id)
         self.outcomes[task_id] = failed(f"the line of the plan cannot be used: {why}")
 
     def ended(self, task_id: int, outcome: Outcome) -> None:

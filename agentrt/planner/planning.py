@@ -77,6 +77,7 @@ class Planning:
         self._tokens = 0
         self._text = ""
         self._is_writing = False
+        self._asked: AskPlan | None = None
         self._is_closed = False
         self._is_whole: bool | None = None
         self._has_asked_join = False
@@ -104,22 +105,28 @@ class Planning:
         self.transcript.extend(planner_messages(self.tools, self.question))
         return self._ask_plan(self._grammar())
 
-    def received(self, text: str) -> list[PlanAction]:
-        """A piece of what was asked for by `AskPlan`."""
-        if self._reader.is_over:
+    def received(self, text: str, *, of: AskPlan | None = None) -> list[PlanAction]:
+        """A piece of what was asked for by `of`; None: by the latest `AskPlan`."""
+        if self._reader.is_over or of not in (None, self._asked):
             return []
         self._text += text
         return self._read(self._reader.feed(text))
 
-    def plan_ended(self, text: str, *, is_cut: bool = False, tokens: int = 0) -> list[PlanAction]:
+    def plan_ended(
+        self, text: str, *, is_cut: bool = False, tokens: int = 0, of: AskPlan | None = None
+    ) -> list[PlanAction]:
         """The answer to `AskPlan` is there, whether or not `received` has seen it in pieces.
 
         Args:
             text: All of it.
             is_cut: It stops in the middle: a limit on tokens, a connection that broke.
             tokens: Spent on it.
+            of: What asked for it; None: the latest `AskPlan`. A plan that has joined may be answered
+                for, and replaced, before the model that wrote it has stopped writing.
         """
         self._tokens += tokens
+        if of not in (None, self._asked):
+            return []
         actions: list[PlanAction] = []
         if text.startswith(self._text):
             actions += self.received(text[len(self._text) :])
@@ -221,14 +228,13 @@ class Planning:
             return [exceeded]
         self._text = ""
         self._is_writing = True
-        return [
-            AskPlan(
-                plan=self._plan,
-                repair=self._repairs,
-                messages=tuple(self.transcript),
-                grammar=grammar,
-            )
-        ]
+        self._asked = AskPlan(
+            plan=self._plan,
+            repair=self._repairs,
+            messages=tuple(self.transcript),
+            grammar=grammar,
+        )
+        return [self._asked]
 
     def _ask_join(self) -> list[PlanAction]:
         self._has_asked_join = True
@@ -236,7 +242,7 @@ class Planning:
         may_replan = self._plan < self._limits.max_replans
         limit = self._limits.max_result_characters
         outcomes = self.ledger.outcomes
-        results = [(task_id, outcomes[task_id].shown(limit)) for task_id in self.ledger.here]
+        results = [(task_id, outcomes[task_id].shown(limit)) for task_id in self.ledger.asked]
         self.transcript.append(
             join_message(results, may_replan=may_replan, instructions=self._instructions)
         )

@@ -242,7 +242,7 @@ class Execution:
             case PlanWriting():
 
                 def on_text(text: str) -> None:
-                    self._tell_plan(instance, lambda region: region.received(text))
+                    self._tell_plan(instance, lambda region: region.received(text, work.ask))
 
                 self._spawn(instance, lambda each: write_plan(performer, each, on_text))
             case PlanTask():

@@ -72,9 +72,9 @@ class PlanRegion:
         )
         return self._expanded(self._planning.begin())
 
-    def received(self, text: str) -> Expand:
-        """What to add now that the planner has written `text`."""
-        return self._expanded(self.planning.received(text))
+    def received(self, text: str, ask: AskPlan) -> Expand:
+        """What to add now that the planner, asked so, has written `text`."""
+        return self._expanded(self.planning.received(text, of=ask))
 
     def child_ended(self, child: Instance) -> Expand:
         """What to add now that `child` has its value."""
@@ -85,7 +85,10 @@ class PlanRegion:
                 is_cut = child.value.finish_reason in {"length", CUT}
                 return self._expanded(
                     self.planning.plan_ended(
-                        child.value.text, is_cut=is_cut, tokens=child.usage.total_tokens
+                        child.value.text,
+                        is_cut=is_cut,
+                        tokens=child.usage.total_tokens,
+                        of=work.ask,
                     )
                 )
             case PlanTask() if isinstance(child.value, Outcome):

@@ -123,13 +123,13 @@ class _Drive:
                 return
 
         def on_chunk(chunk: Chunk) -> None:
-            self.perform(planning.received(chunk.text))
+            self.perform(planning.received(chunk.text, of=ask))
 
         request = Request(messages=ask.messages, grammar=ask.grammar)
         completion = await self._complete(request, on_chunk)
         is_cut = completion.finish_reason == "length"
         tokens = completion.usage.total_tokens
-        self.perform(planning.plan_ended(completion.text, is_cut=is_cut, tokens=tokens))
+        self.perform(planning.plan_ended(completion.text, is_cut=is_cut, tokens=tokens, of=ask))
 
     async def _run(self, run: RunTask) -> None:
         try:

@@ -202,6 +202,18 @@ def test_ten_thousand_tasks_are_an_error_that_says_so() -> None:
     assert planning.plan_ended(text) == [GiveUp("max_tasks", "the plan has more than 50 tasks")]
 
 
+def test_a_planner_that_still_writes_after_its_plan_was_replaced_is_not_read() -> None:
+    planning = Planning(TOOLS, "why?")
+    (first,) = planning.begin()
+    assert isinstance(first, AskPlan)
+    planning.received('1 height(of="A")\njoin\nNow', of=first)
+    planning.task_ended(1, Outcome(1.0))
+    planning.join_ended(Replan("more"), '{"replan": "more"}')
+    assert planning.received(' 2 height(of="B")\n', of=first) == []
+    assert planning.plan_ended('1 height(of="A")\njoin\nNow 2 height', of=first) == []
+    assert _names(planning.received('2 height(of="C")\n')) == ["2 height"]
+
+
 def test_tokens_are_bounded() -> None:
     planning = _begun(limits=PlanLimits(max_total_tokens=100))
     planning.plan_ended('1 height(of="A")\njoin', tokens=100)
