@@ -43,9 +43,11 @@ class BatchLimit:
         # Where others come for those that end, what counts is how many end in a time.
         backlog = programs / max(1.0 - self._entering.replaced, _LEAST_DRAINED)
         worth = max(batches.worth_running(backlog, prefill_s), _LEAST_RUNNING)
+        duty = replica.duty.part
         if batches.observed < _WELL_KNOWN:
             worth = min(worth, _FIRST_RUNNING + batches.observed)
-        running = (replica.active_programs(now) + 1) * replica.duty.part
+            duty = 1.0
+        running = (replica.active_programs(now) + 1) * duty
         return running > worth and self._will_overflow(replica, call, programs)
 
     def _will_overflow(self, replica: Replica, call: Call, programs: float) -> bool:
