@@ -122,6 +122,7 @@ async def test_no_tenant_names_contexts_of_other_requests_to_the_engine() -> Non
     named: dict[str, Any] = {
         "kv_transfer_params": {"remote_block_ids": [1]},
         "session_params": {"id": "theirs"},
+        "priority": -1_000_000,
     }
     async with SaltedEngine() as engine, served(settings(engine)) as door:
         for name, value in named.items():
@@ -131,6 +132,12 @@ async def test_no_tenant_names_contexts_of_other_requests_to_the_engine() -> Non
                 f"{name} is not for tenants of this gateway: leave it out"
             )
         assert (await door.ask("acme", kv_transfer_params=None)).status_code == 200
+        held = {"agentrt_program": "theirs", "agentrt_hold_s": 1e9, "own": 1}
+        refused = await door.ask("acme", vllm_xargs=held)
+        assert refused.status_code == 400
+        assert "vllm_xargs.agentrt_program" in refused.json()["error"]["message"]
+        for harmless in ({"own": 1}, "text", None, []):
+            assert (await door.ask("acme", vllm_xargs=harmless)).status_code == 200
         assert (await door.ask("open", **named)).status_code == 200
     assert {name: engine.asked[-1][name] for name in named} == named
 
