@@ -242,7 +242,7 @@ async def _read_stream(exchange: Exchange, stream: StreamedCompletion, on_chunk:
             # Reading on to the end is what makes the connection reusable.
             exchange.patience.end_within(_LAST_BYTE_WITHIN_S)
         else:
-            on_chunk(Chunk(piece))
+            on_chunk(Chunk(piece, stream.take_finished_calls()))
 
 
 def _is_event_stream(response: httpx2.Response) -> bool:

@@ -122,6 +122,8 @@ class ScriptedBackend:
         if on_chunk is not None:
             for piece in _WORD.findall(completion.text):
                 on_chunk(Chunk(piece))
+            if completion.tool_calls:
+                on_chunk(Chunk(tool_calls=completion.tool_calls))
         return completion
 
     def _completed(

@@ -6,10 +6,15 @@ from collections.abc import Collection, Sequence
 
 from agentrt.compiler.analysis import node_plans
 from agentrt.compiler.base import NodePass, NodePlans, Pass
+from agentrt.compiler.passes.batch import Batch
 from agentrt.compiler.passes.dedupe import Dedupe
+from agentrt.compiler.passes.early_dispatch import EarlyDispatch
 from agentrt.compiler.passes.layout import Layout
+from agentrt.compiler.passes.leader_first import LeaderFirst
 from agentrt.compiler.passes.priorities import Priorities
 from agentrt.compiler.passes.prune import Prune
+from agentrt.compiler.passes.retention import RetentionHints
+from agentrt.compiler.passes.single_flight import SingleFlight
 from agentrt.errors import CompileError, GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.graph import Graph
@@ -24,7 +29,21 @@ DEFAULT_PASSES: tuple[Pass, ...] = (
     Layout(),
 )
 
-DEFAULT_NODE_PASSES: tuple[NodePass, ...] = (Priorities(),)
+
+def default_node_passes(*, is_single_flight: bool = False) -> tuple[NodePass, ...]:
+    """`is_single_flight`: of all tools that could, not only of those that ask for it."""
+    return (
+        Priorities(),
+        # After priorities: whoever goes first anyway is the leader.
+        LeaderFirst(),
+        EarlyDispatch(),
+        SingleFlight(is_for_all=is_single_flight),
+        RetentionHints(),
+        Batch(),
+    )
+
+
+DEFAULT_NODE_PASSES = default_node_passes()
 
 
 def compile_graph(

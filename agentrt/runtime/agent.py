@@ -85,6 +85,7 @@ class AgentRegion:
         since_write: list[str] = []
         last_write: tuple[str, ...] = ()
         counts: dict[str, int] = {}
+        turn_id = f"{self._instance.id}[{self._turn}].llm"
         for call in completion.tool_calls:
             name = call.name if call.name in specs else "unknown"
             index = counts[name] = counts.get(name, -1) + 1
@@ -95,7 +96,8 @@ class AgentRegion:
             else:
                 after = last_write
                 since_write.append(instance_id)
-            instance = Instance(instance_id, AgentCall(self._step, call), None, self._instance)
+            work = AgentCall(self._step, call, turn_id)
+            instance = Instance(instance_id, work, None, self._instance)
             children.append((instance, Child(instance_id, after)))
         self._calls = [instance for instance, _ in children]
         return Expand(children)

@@ -22,7 +22,29 @@ from agentrt.errors import (
 from agentrt.ir.event import RunStatus
 from agentrt.runtime.agent import AgentRegion
 from agentrt.runtime.evaluate import Values, evaluate_partial
+from agentrt.runtime.executable import (
+    AgentStep,
+    BranchStep,
+    Executable,
+    LLMStep,
+    LoopStep,
+    MapStep,
+    PlanStep,
+    ToolStep,
+)
+from agentrt.runtime.instance import (
+    AgentCall,
+    AgentTurn,
+    FreeRequest,
+    FreeTool,
+    Instance,
+    PlanJoin,
+    PlanTask,
+    PlanWriting,
+    Scope,
+)
 from agentrt.runtime.journal import Journal
+from agentrt.runtime.perform import Performer
 from agentrt.runtime.plan import PlanRegion
 from agentrt.runtime.plan_calls import join, run_task, write_plan
 from agentrt.runtime.regions import (
@@ -49,29 +71,6 @@ from agentrt.scheduler.progress import (
     Start,
     Stop,
 )
-
-from agentrt.runtime.executable import (
-    AgentStep,
-    BranchStep,
-    Executable,
-    LLMStep,
-    LoopStep,
-    MapStep,
-    PlanStep,
-    ToolStep,
-)
-from agentrt.runtime.instance import (
-    AgentCall,
-    AgentTurn,
-    FreeRequest,
-    FreeTool,
-    Instance,
-    PlanJoin,
-    PlanTask,
-    PlanWriting,
-    Scope,
-)
-from agentrt.runtime.perform import Performer
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +132,7 @@ class Execution:
         self._settled = settled = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as self._tasks:
+                self._performer.early.tasks = self._tasks
                 if self._cancelled is None:
                     self._grow(None, self._scope.instances(None))
                     await self._until(settled)
@@ -150,6 +150,8 @@ class Execution:
             # Before the task group does it: so nodes know that it was not they who were meant.
             self._stop_everything("the task that ran it was cancelled")
             raise
+        finally:
+            self._performer.early.drop()
 
     def _stop_everything(self, reason: str) -> None:
         if self._cancelled is None and not self._progress.is_settled:

@@ -15,6 +15,7 @@ from agentrt.runtime.argument_class import argument_class
 from agentrt.runtime.pool import Ended, Pool, Replica, Send
 from agentrt.runtime.pool_call import over
 from agentrt.runtime.prompt_chains import Conversations, Measured
+from agentrt.runtime.standing import ALONE, Standing
 from agentrt.scheduler.events import (
     CallFinished,
     CallId,
@@ -144,6 +145,10 @@ class ScheduledProgram:
     def program_id(self) -> str:
         return self._arrived.program_id
 
+    @property
+    def tenant(self) -> str:
+        return self._arrived.tenant
+
     def arrive(self, *tiers: Tier) -> None:
         """Take a rank among the programs at the pools of `tiers`; at others it has its first call's.
 
@@ -158,7 +163,7 @@ class ScheduledProgram:
         send: Send,
         *,
         is_last: IsLast | bool = False,
-        precedence: float = 0.0,
+        standing: Standing = ALONE,
         pool: Pool | None = None,
         salt: str = "",
     ) -> Served:
@@ -167,7 +172,7 @@ class ScheduledProgram:
         Args:
             is_last: No later prompt will begin with this one and its answer, as is known beforehand
                 or as the answer tells.
-            precedence: Of calls of this program that wait, that with the most goes first.
+            standing: What a plan knows of it among the calls of this program.
             pool: Where to; None: where calls of the request's tier go.
             salt: Beside the program's: such as the model's name, where replicas serve several.
 
@@ -213,7 +218,8 @@ class ScheduledProgram:
             prompt_tokens=pool.rate.tokens(prompt.characters),
             max_completion_tokens=request.options.max_tokens,
             is_last=is_last is True,
-            precedence=precedence,
+            precedence=standing.precedence,
+            tells_first_token=standing.is_in_fan_out and pool.streams,
         )
         completion = await self._complete(pool, ready, send, ended)
         return Served(ready.call_id, pool.origin, completion, prompt, contexts[-1], ready_at)

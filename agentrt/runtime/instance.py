@@ -51,6 +51,8 @@ class AgentCall:
 
     step: AgentStep
     call: ToolCall
+    asked_by: str
+    """The instance of the turn."""
 
 
 @dataclass(frozen=True, slots=True)

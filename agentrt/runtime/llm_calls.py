@@ -17,6 +17,7 @@ from agentrt.planner.cache import PlanCache
 from agentrt.runtime.backoff import backend_wait_s
 from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
+from agentrt.runtime.standing import ALONE, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class LLMCall:
             it cannot take it back.
         is_last: No later prompt of the program will begin with this one and its answer; or what
             tells so from the answer.
-        precedence: Of waiting calls of its program that with the most goes first.
+        standing: What a plan knows of it.
     """
 
     request: Request
@@ -57,7 +58,7 @@ class LLMCall:
     on_chunk: OnChunk | None = None
     is_text_final: bool = False
     is_last: IsLast | bool = False
-    precedence: float = 0.0
+    standing: Standing = ALONE
 
 
 class LLMCalls:
@@ -93,7 +94,7 @@ class LLMCalls:
                     call.request,
                     sending.send,
                     is_last=call.is_last,
-                    precedence=call.precedence,
+                    standing=call.standing,
                 )
             except BackendError as error:
                 spent = attempt - first_attempt

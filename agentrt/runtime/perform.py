@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any, assert_never
 
 from agentrt.backends.base import OnChunk
@@ -14,6 +15,7 @@ from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.schema import Json
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.call_observer import InstanceObserver
+from agentrt.runtime.early_calls import EarlyCall, EarlyCalls, TurnCalls
 from agentrt.runtime.executable import (
     AgentStep,
     BranchStep,
@@ -35,10 +37,12 @@ from agentrt.runtime.instance import (
     PlanWriting,
 )
 from agentrt.runtime.journal import Journal
-from agentrt.runtime.llm_calls import LLMCall, LLMCalls, first_messages
+from agentrt.runtime.llm_calls import CallObserver, LLMCall, LLMCalls, first_messages
 from agentrt.runtime.plan_outcome import task_to_json
 from agentrt.runtime.restore import completion_to_json
-from agentrt.runtime.tool_calls import Place, ToolCalls
+from agentrt.runtime.single_flight import copied_result, flight_key
+from agentrt.runtime.standing import standing_of
+from agentrt.runtime.tool_calls import OnAttempt, OnRetry, Place, ToolCalls
 from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
 
@@ -48,6 +52,7 @@ class Performer:
 
     Attributes:
         program: The run, as the schedulers know it.
+        early: Tool calls that start before the message that asks for them is whole.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class Performer:
         self._clock = clock
         self.program = program
         self._work = work
+        self.early = EarlyCalls(now=self.now)
         self._latest_calls: dict[str, CallId] = {}
         self._origin_s = clock.now()
 
@@ -120,7 +126,7 @@ class Performer:
             observer=self._observer(instance),
             on_chunk=self.watching(instance),
             is_last=True,
-            precedence=instance.plan.precedence,
+            standing=standing_of(instance.plan),
         )
         answer = await self._llms.answer(call, step.answer)
         if instance.started_s is not None:
@@ -141,15 +147,26 @@ class Performer:
             program_id=self._journal.run_id,
             node_id=instance.id,
         )
+        observer: CallObserver = self._observer(instance)
+        early = self._early_turn(instance, turn)
+        if early is not None:
+            observer = early.observed(observer)
         call = LLMCall(
             request=request,
             program=self.program,
-            observer=self._observer(instance),
-            on_chunk=self.watching(instance),
+            observer=observer,
+            on_chunk=self.watching(instance, early),
             is_last=turn.is_last,
-            precedence=instance.plan.precedence,
+            standing=standing_of(instance.plan),
         )
-        return await self._llms.complete(call)
+        try:
+            completion = await self._llms.complete(call)
+        except BaseException:
+            self.early.end_turn(instance.id)
+            raise
+        if early is not None:
+            early.keep_only(completion)
+        return completion
 
     async def agent_call(self, instance: Instance) -> str:
         """What an agent sees of a tool call: its result as text, or what went wrong."""
@@ -166,7 +183,8 @@ class Performer:
         except SchemaError as error:
             return f"error: {error}"
         try:
-            result = await self._call(instance, tool, arguments, is_cut=True)
+            early = self.early.take(work.asked_by, work.call)
+            result = await self._call(instance, tool, arguments, is_cut=True, early=early)
         except ToolError as error:
             return f"error: {error}"
         try:
@@ -223,17 +241,13 @@ class Performer:
         arguments: dict[str, Any],
         *,
         is_cut: bool = False,
+        early: EarlyCall | None = None,
     ) -> Any:
         journal = self._journal
         if journal.is_durable and not tool.spec.is_repeatable:
             await journal.about_to_write(instance)
 
-        started_s = self.now()
-
         def on_attempt(attempt: int) -> None:
-            nonlocal started_s
-            if attempt == 1:
-                started_s = self.now()  # it may have waited for others until now
             instance.attempts = attempt
             if journal.is_watched:
                 journal.started(instance, attempt, self.now())
@@ -255,18 +269,63 @@ class Performer:
             tool.name, arguments, asked_by=self._latest_calls.get(agent)
         )
         try:
+            if early is not None:
+                instance.started_s = early.started_s
+                return await early.result(on_attempt, on_retry)
+            return await self._made(
+                instance, tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
+            )
+        finally:
+            self.program.tool_finished(tool_call_id)
+
+    async def _made(
+        self,
+        instance: Instance,
+        tool: ToolFunction[..., Any],
+        arguments: dict[str, Any],
+        *,
+        on_attempt: OnAttempt,
+        on_retry: OnRetry,
+        is_cut: bool,
+    ) -> Any:
+        """The tool's result: of this call, or of an equal one that is under way."""
+        plan = instance.plan
+
+        async def perform() -> Any:
+            started_s = self.now()
+
+            def begun(attempt: int) -> None:
+                nonlocal started_s
+                if attempt == 1:
+                    started_s = self.now()  # it may have waited for others until now
+                on_attempt(attempt)
+
             result = await self._tools.call(
                 tool,
                 arguments,
-                on_attempt=on_attempt,
+                on_attempt=begun,
                 on_retry=on_retry,
                 is_cut=is_cut,
-                place=Place(self.program.program_id, instance.plan.precedence),
+                place=Place(self.program.program_id, plan.precedence),
             )
             self._work.observe("tool", tool.name, self.now() - started_s)
             return result
-        finally:
-            self.program.tool_finished(tool_call_id)
+
+        key = None
+        if tool.name in plan.single_flight:
+            key = flight_key(self.program.tenant, tool, arguments, is_cut=is_cut)
+        if key is None:
+            return await perform()
+        if key in self._tools.flights:
+            on_attempt(1)
+        return await self._tools.flights.call(key, perform, copied=partial(copied_result, tool))
+
+    def _early_turn(self, instance: Instance, turn: AgentTurn) -> TurnCalls | None:
+        if turn.is_constrained:
+            return None
+        tools = {tool.name: tool for tool in turn.step.tools}
+        start = partial(self._made, instance, is_cut=True)
+        return self.early.turn(instance.id, tools, instance.plan.early_tools, start)
 
     def _observer(self, instance: Instance) -> InstanceObserver:
         calls = self._latest_calls if isinstance(instance.work, AgentTurn) else None

@@ -184,6 +184,11 @@ class Pool:
         return bool(self._up)
 
     @property
+    def streams(self) -> bool:
+        """Whether a call that is to be streamed is, wherever it goes."""
+        return all(capabilities.streaming for capabilities in self._up.values())
+
+    @property
     def up_ids(self) -> tuple[ReplicaId, ...]:
         """The replicas that calls could be sent to."""
         return tuple(self._up)
@@ -286,6 +291,7 @@ class Pool:
             RunCancelled: its program is over.
         """
         call = self._calls[ready.call_id] = PoolCall(ready.program_id)
+        call.tells_first_token = ready.tells_first_token
         try:
             self.tell(ready)
             self._bound_wait(ready.call_id, call)
@@ -380,7 +386,8 @@ class Pool:
                 self.tell(FirstToken(call_id))
 
         capabilities = self._up[replica_id]
-        is_streamed = self._scheduling.streams_all and capabilities.streaming
+        is_wanted = self._scheduling.streams_all or call.tells_first_token
+        is_streamed = is_wanted and capabilities.streaming
         return Replica(
             replica_id, self._backends[replica_id], capabilities, first_token, is_streamed
         )

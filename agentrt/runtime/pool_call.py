@@ -19,6 +19,7 @@ class PoolCall:
         sending: While it is at a server: what breaks it off.
         refused: What whoever waits for it is to be told, once the scheduler knows it no more.
         has_begun: Its answer has: somebody may have read of it already, so it is not made anew.
+        tells_first_token: The scheduler was told that it would hear of that.
         is_detached: Its replica takes no more calls, and is let finish this one: the scheduler
             knows it no more.
     """
@@ -32,6 +33,7 @@ class PoolCall:
         "replica_id",
         "sending",
         "sent",
+        "tells_first_token",
     )
 
     def __init__(self, program_id: ProgramId) -> None:
@@ -42,6 +44,7 @@ class PoolCall:
         self.refused: Exception | None = None
         self.has_begun = False
         self.is_detached = False
+        self.tells_first_token = False
         self._gives_up: asyncio.TimerHandle | None = None
 
     @property

@@ -15,8 +15,9 @@ from typing import Any, Protocol, TypeAlias
 from agentrt.errors import InvariantError, LimitExceeded, RunError
 from agentrt.ir.expression import NodeId
 from agentrt.runtime.evaluate import Evaluate, Values
-from agentrt.runtime.executable import BranchStep, Executable, LoopStep, MapStep
+from agentrt.runtime.executable import AgentStep, BranchStep, Executable, LLMStep, LoopStep, MapStep
 from agentrt.runtime.instance import Instance, Scope
+from agentrt.runtime.map_order import alike_together
 from agentrt.scheduler.progress import Child
 
 
@@ -99,15 +100,30 @@ class MapRegion:
                 )
             )
         count = next(iter(lengths.values()), 0)
-        children: list[tuple[Instance, Child]] = []
         for index in range(count):
             values = fixed | {name: items[index] for name, items in lists.items()}
             scope = Scope(step.body, f"{self._instance.id}[{index}].", values)
             for name, region in sources.items():
                 scope.deferred[name] = region.scopes[index]
             self.scopes.append(scope)
+        children: list[tuple[Instance, Child]] = []
+        for scope in self._in_order():
             children.extend(scope.instances(self._instance))
         return Expand(children)
+
+    def _in_order(self) -> list[Scope]:
+        """The scopes in the order they are to start, as far as their prompts are known."""
+        by = self._instance.plan.ordered_by
+        step = next((step for step in self._step.body.steps if step.node.id == by), None)
+        is_known = not any(scope.deferred for scope in self.scopes)
+        if not isinstance(step, (LLMStep, AgentStep)) or not is_known:
+            return self.scopes
+        try:
+            prompts = [step.prompt(scope.values) for scope in self.scopes]
+        except Exception:  # noqa: BLE001  the node whose prompt it is will say what is wrong
+            return self.scopes
+        texts = [f"{system or ''}\0{user}" for system, user in prompts]
+        return [self.scopes[place] for place in alike_together(texts)]
 
     def advance(self) -> Outcome:
         outputs = [scope.output() if scope.has_output() else None for scope in self.scopes]

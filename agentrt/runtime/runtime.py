@@ -16,7 +16,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar
 from agentrt.backends.base import Backend
 from agentrt.backends.registry import connect
 from agentrt.clock import Clock, SystemClock, VirtualClock
-from agentrt.compiler.pipeline import compile_graph
+from agentrt.compiler.pipeline import compile_graph, default_node_passes
 from agentrt.dsl.binding import Traced
 from agentrt.dsl.workflow import Bound, Workflow
 from agentrt.errors import DefinitionError, InputError, ResumeError, StoreError
@@ -24,7 +24,11 @@ from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
 from agentrt.ir.plan import Plan
+from agentrt.planner.cache import PlanCache
+from agentrt.runtime.driver import Driver, Sitting
+from agentrt.runtime.executable import Executable
 from agentrt.runtime.fleet import Fleet
+from agentrt.runtime.llm_calls import LLMCalls
 from agentrt.runtime.pool import Pool
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import InFlight, Restored, changed_nodes
@@ -36,11 +40,6 @@ from agentrt.runtime.threads import GRACE_S
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunStore
 from agentrt.store.open import open_store
-
-from agentrt.planner.cache import PlanCache
-from agentrt.runtime.driver import Driver, Sitting
-from agentrt.runtime.executable import Executable
-from agentrt.runtime.llm_calls import LLMCalls
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,6 +79,8 @@ class Runtime:
         max_threads: Synchronous tools at work at once.
         seed: Makes the jitter between attempts reproducible.
         scheduling: How calls are scheduled, where the default does not suit.
+        single_flight: Runs share equal calls of tools that are under way, where their effects are `none`
+            or `read`, as if each tool had asked for it.
         without: Compiler passes to leave out, by name (`agentrt plan` lists them).
 
     Attributes:
@@ -104,6 +105,7 @@ class Runtime:
         seed: int | None = None,
         scheduling: Scheduling | None = None,
         without: Collection[str] = (),
+        single_flight: bool = False,
     ) -> None:
         self._backend = backend
         self._small = small
@@ -118,6 +120,7 @@ class Runtime:
         self._scheduling = scheduling or Scheduling()
         self._without = tuple(without)
         self._work = WorkEstimates()
+        self._node_passes = default_node_passes(is_single_flight=single_flight)
         self._executables: dict[int, _Compiled] = {}
         self._driver: Driver | None = None
         self.plans = PlanCache()
@@ -337,7 +340,12 @@ class Runtime:
 
     def _compiled(self, traced: Traced) -> Plan:
         try:
-            return compile_graph(traced.graph, without=self._without, estimates=self._work)
+            return compile_graph(
+                traced.graph,
+                node_passes=self._node_passes,
+                without=self._without,
+                estimates=self._work,
+            )
         except ValueError as error:
             raise DefinitionError(str(error)) from error
 

@@ -16,6 +16,7 @@ from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import SchemaError, ToolError
 from agentrt.runtime.backoff import backoff_s
+from agentrt.runtime.single_flight import SingleFlight
 from agentrt.runtime.threads import Threads
 from agentrt.runtime.turn_taking import TurnTaking
 
@@ -42,11 +43,16 @@ ANYWHERE = Place()
 
 
 class ToolCalls:
-    """All tool calls of one runtime."""
+    """All tool calls of one runtime.
+
+    Attributes:
+        flights: Those that equal ones may share.
+    """
 
     def __init__(self, *, clock: Clock, random_source: random.Random, max_threads: int) -> None:
         self._clock = clock
         self._random = random_source
+        self.flights = SingleFlight()
         self.threads = Threads(limit=max_threads, clock=clock)
         self._limits: dict[tuple[str, int], tuple[ToolFunction[..., Any], TurnTaking]] = {}
 

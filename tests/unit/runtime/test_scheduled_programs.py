@@ -151,14 +151,17 @@ def test_an_agents_story_is_told_in_full() -> None:
         (0.0, ProgramArrived),
         (0.0, ReplicaUp),
         (0.0, CallReady),
+        (2.0, FirstToken),  # turns are streamed, since `bash` only reads
         (2.0, CallFinished),
         (2.0, ToolStarted),
         (3.0, ToolFinished),
         (3.0, CallReady),
+        (5.0, FirstToken),
         (5.0, CallFinished),
         (5.0, ToolStarted),
         (6.0, ToolFinished),
         (6.0, CallReady),
+        (8.0, FirstToken),
         (8.0, CallFinished),
         (8.0, ProgramFinished),
     ]

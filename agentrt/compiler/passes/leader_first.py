@@ -1,0 +1,129 @@
+"""Leader first: of calls that begin alike and are ready together one goes first, and is waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agentrt.compiler.analysis import body_prefix, scopes
+from agentrt.compiler.base import NodePlans
+from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
+from agentrt.compiler.shared_prefix import (
+    Beginning,
+    beginning_of,
+    common_chars,
+    fixed_chars,
+)
+from agentrt.errors import GraphError
+from agentrt.estimates.work import WorkEstimates
+from agentrt.ir.expression import Const, NodeId
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import AgentNode, InputNode, LLMNode, MapNode
+from agentrt.ir.plan import FanOut
+
+LEAST_CHARS = 1024
+"""Shorter beginnings are computed sooner than they are waited for: as the scheduler has it, 16 blocks
+of 64 characters."""
+
+
+class LeaderFirst:
+    """Marks maps and sibling calls whose prompts have a long beginning in common.
+
+    Sent together, each would compute it: engines share what has been computed, not what is being
+    computed. Calls that are marked are streamed, so that the scheduler hears of the leader's first
+    token and sends the others then, even on a server that it knows nothing of yet.
+    """
+
+    name = "leader-first"
+
+    def requires(self, graph: Graph) -> None:
+        """Any sound graph will do."""
+
+    def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:  # noqa: ARG002  the signature of passes
+        noted = dict(nodes)
+        for prefix, scope in scopes(graph):
+            for members, chars in _siblings(scope, nodes, prefix):
+                leader = max(members, key=lambda each: nodes[prefix + each].precedence)
+                for node_id in members:
+                    full_id = prefix + node_id
+                    noted[full_id] = replace(nodes[full_id], fan_out=FanOut(leader, chars))
+            for full_id, node_id, chars in _mapped(scope, prefix):
+                if chars >= LEAST_CHARS:
+                    noted[full_id] = replace(nodes[full_id], fan_out=FanOut(node_id, chars))
+        return noted
+
+    def ensures(self, graph: Graph, nodes: NodePlans) -> None:
+        for node_id, node in graph.walk():
+            fan_out = nodes[node_id].fan_out
+            if fan_out is None:
+                continue
+            if not isinstance(node, (LLMNode, AgentNode)):
+                raise GraphError(f"{node_id!r} has no prompt to share")
+            if fan_out.prefix_chars < LEAST_CHARS:
+                raise GraphError(f"{node_id!r} would wait for too little")
+
+    def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:  # noqa: ARG002  the signature of passes
+        saved, each = 0, 0
+        fans: list[str] = []
+        for prefix, scope in scopes(graph):
+            for members, chars in _siblings(scope, nodes, prefix):
+                fans.append(" ".join(members))
+                saved += (len(members) - 1) * chars
+            for full_id, _, chars in _mapped(scope, prefix):
+                if chars >= LEAST_CHARS:
+                    fans.append(f"each {full_id}")
+                    count = _items(scope, full_id.removeprefix(prefix).partition(".")[0])
+                    saved += 0 if count is None else max(0, count - 1) * chars
+                    each += chars if count is None else 0
+        if not fans:
+            return "no calls begin with as much in common as is worth waiting for"
+        tokens = [f"{saved // CHARACTERS_PER_TOKEN:,} prompt tokens a run"] if saved else []
+        tokens += [f"{each // CHARACTERS_PER_TOKEN:,} for each further item"] if each else []
+        return (
+            f"one goes first of: {'; '.join(fans)}; saves computing {' and '.join(tokens)}, where "
+            "nothing is cached"
+        )
+
+
+def _siblings(
+    scope: Graph, nodes: NodePlans, prefix: str
+) -> Iterator[tuple[tuple[NodeId, ...], int]]:
+    """Calls of one depth that begin alike, and how far all of them do."""
+    waiting: dict[tuple[int, str], list[tuple[NodeId, Beginning]]] = {}
+    for node in scope.nodes:
+        if isinstance(node, (LLMNode, AgentNode)):
+            begins = beginning_of(node)
+            if begins.chars >= LEAST_CHARS:
+                key = (nodes[prefix + node.id].depth, begins.kind)
+                waiting.setdefault(key, []).append((node.id, begins))
+    for prompts in waiting.values():
+        while prompts:
+            node_id, first = prompts.pop(0)
+            alike = [entry for entry in prompts if common_chars(first, entry[1]) >= LEAST_CHARS]
+            if alike:
+                chars = min(common_chars(first, begins) for _, begins in alike)
+                yield (node_id, *(each for each, _ in alike)), chars
+            prompts[:] = [entry for entry in prompts if entry not in alike]
+
+
+def _mapped(scope: Graph, prefix: str) -> Iterator[tuple[NodeId, NodeId, int]]:
+    """The calls of maps' bodies: full id, own id, and what all instances begin with."""
+    for region in scope.nodes:
+        if not isinstance(region, MapNode):
+            continue
+        inside = body_prefix(prefix + region.id, "body")
+        changing = {node.id for node in region.body.nodes if not isinstance(node, InputNode)}
+        changing.update(region.mapped)
+        for node in region.body.nodes:
+            if isinstance(node, (LLMNode, AgentNode)):
+                yield inside + node.id, node.id, fixed_chars(node, changing)
+
+
+def _items(scope: Graph, region_id: NodeId) -> int | None:
+    """How many instances a map has, where that is written down."""
+    region = scope.by_id[region_id]
+    if not isinstance(region, MapNode):
+        return None
+    values = [value for name, value in region.inputs if name in region.mapped]
+    lists = [value.value for value in values if isinstance(value, Const)]
+    return len(lists[0]) if lists and isinstance(lists[0], list) else None

@@ -1,0 +1,110 @@
+"""Retention: which beginnings of prompts a later call of the run has too, and which end with theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agentrt.compiler.analysis import scopes
+from agentrt.compiler.base import NodePlans
+from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
+from agentrt.compiler.shared_prefix import Prompting, beginning_of, common_chars
+from agentrt.errors import GraphError
+from agentrt.estimates.work import WorkEstimates
+from agentrt.ir.expression import NodeId
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import AgentNode, LLMNode, LoopNode
+from agentrt.ir.plan import NodePlan, Retention
+
+LEAST_CHARS = 64
+"""A KV block's worth: less is not kept by itself."""
+
+
+class RetentionHints:
+    """Says of each LLM call what of its context the run needs again, and when.
+
+    Nothing goes on from an LLM node's answer. But a node that runs later may begin as it does: what
+    they share is worth keeping until then. Of all that do the next is named: the one with the least
+    depth, among those of one graph; in the body of a loop, the node itself, in the next step.
+    """
+
+    name = "retention"
+
+    def requires(self, graph: Graph) -> None:
+        """Any sound graph will do."""
+
+    def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:  # noqa: ARG002  the signature of passes
+        noted = dict(nodes)
+        again = _bodies_that_repeat(graph)
+        for prefix, scope in scopes(graph):
+            prompting = [node for node in scope.nodes if isinstance(node, (LLMNode, AgentNode))]
+            for node in prompting:
+                full_id = prefix + node.id
+                later = list(_later(node, prompting, nodes, prefix))
+                if prefix in again:
+                    later.append((1 << 30, node.id, beginning_of(node).chars))
+                noted[full_id] = replace(
+                    nodes[full_id], retention=_retention(nodes, prefix, full_id, later)
+                )
+        return noted
+
+    def ensures(self, graph: Graph, nodes: NodePlans) -> None:
+        for node_id, node in graph.walk():
+            if (nodes[node_id].retention is not None) != isinstance(node, (LLMNode, AgentNode)):
+                raise GraphError(
+                    f"{node_id!r}: what has a prompt has a retention, and nothing else"
+                )
+
+    def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:  # noqa: ARG002  the signature of passes
+        known = [plan.retention for plan in nodes.values() if plan.retention is not None]
+        if not known:
+            return "no call has a prompt"
+        reused = sum(each.reused_chars for each in known)
+        last = sum(each.is_last for each in known)
+        kept = f"saves computing up to {reused // CHARACTERS_PER_TOKEN:,} prompt tokens a run again"
+        return (
+            f"{len(known) - last} of {len(known)} prompts begin as a later one does; "
+            f"{kept if reused else 'saves the room of what is not needed again'}"
+        )
+
+
+def _later(
+    node: Prompting, prompting: list[Prompting], nodes: NodePlans, prefix: str
+) -> Iterator[tuple[int, NodeId, int]]:
+    """Depth, id and shared characters of the nodes that run after `node` and begin as it does."""
+    begins, own = beginning_of(node), nodes[prefix + node.id].depth
+    for other in prompting:
+        depth = nodes[prefix + other.id].depth
+        if depth > own:
+            chars = common_chars(begins, beginning_of(other))
+            if chars >= LEAST_CHARS:
+                yield depth, other.id, chars
+
+
+def _retention(
+    nodes: NodePlans, prefix: str, full_id: NodeId, later: list[tuple[int, NodeId, int]]
+) -> Retention:
+    if not later:
+        return Retention()
+    _, next_id, _ = min(later)
+    chars = max(chars for _, _, chars in later)
+    if chars < LEAST_CHARS:
+        return Retention()
+    return Retention(chars, next_id, _seconds_until(nodes[full_id], nodes[prefix + next_id]))
+
+
+def _seconds_until(node: NodePlan, later: NodePlan) -> float | None:
+    """From the one's start to the other's, as far as the longest chains tell."""
+    if node.remaining_s is None or later.remaining_s is None:
+        return None
+    return max(0.0, node.remaining_s - later.remaining_s)
+
+
+def _bodies_that_repeat(graph: Graph) -> set[str]:
+    """What the full ids of nodes in loops' bodies begin with."""
+    return {
+        f"{node_id}.{name}."
+        for node_id, node in graph.walk()
+        if isinstance(node, LoopNode)
+        for name in ("step", "until")
+    }

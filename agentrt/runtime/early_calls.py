@@ -1,0 +1,231 @@
+"""`EarlyCalls`: tool calls that start while the message that asks for them is still being written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeAlias
+
+from agentrt.dsl.functions import ToolFunction
+from agentrt.errors import SchemaError
+from agentrt.ir.request import Chunk, Completion, ToolCall
+from agentrt.runtime.llm_calls import Attempt, CallObserver
+from agentrt.runtime.tool_calls import OnAttempt, OnRetry
+
+_Key: TypeAlias = tuple[str, str]
+"""Name and arguments, as the model wrote them."""
+
+
+class StartTool(Protocol):
+    """Calls a tool, and tells how that goes."""
+
+    def __call__(
+        self,
+        tool: ToolFunction[..., Any],
+        arguments: dict[str, Any],
+        *,
+        on_attempt: OnAttempt,
+        on_retry: OnRetry,
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+class EarlyCall:
+    """A call under way, or its result, that nobody has asked for yet.
+
+    Attributes:
+        started_s: Since when, in seconds of the run.
+    """
+
+    def __init__(self, started_s: float) -> None:
+        self.started_s = started_s
+        self.task: asyncio.Task[Any] | None = None
+        self._told: list[Callable[[OnAttempt, OnRetry], None]] = []
+        self._listeners: tuple[OnAttempt, OnRetry] | None = None
+
+    def on_attempt(self, attempt: int) -> None:
+        self._tell(lambda on_attempt, _: on_attempt(attempt))
+
+    def on_retry(self, attempt: int, error: BaseException, wait_s: float) -> None:
+        self._tell(lambda _, on_retry: on_retry(attempt, error, wait_s))
+
+    async def result(self, on_attempt: OnAttempt, on_retry: OnRetry) -> Any:
+        """Its result, once it is there; whoever asks is told first how it went so far.
+
+        Raises:
+            ToolError: as the tool's call does.
+        """
+        assert self.task is not None  # noqa: S101  it was started before it was kept
+        self._listeners = (on_attempt, on_retry)
+        for tell in self._told:
+            tell(on_attempt, on_retry)
+        try:
+            # Shielded, and then cancelled by hand: the group that it runs in takes its errors amiss.
+            outcome = await asyncio.shield(self.task)
+        except asyncio.CancelledError:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+            raise
+        if isinstance(outcome, _Failure):
+            raise outcome.error
+        return outcome
+
+    def _tell(self, tell: Callable[[OnAttempt, OnRetry], None]) -> None:
+        if self._listeners is None:
+            self._told.append(tell)
+        else:
+            tell(*self._listeners)
+
+
+class _Failure:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class TurnCalls:
+    """What one turn of an agent has asked for so far: give it the chunks of its answer.
+
+    Calls of tools in `names` start when they are complete, but none after a call that may write: that
+    one goes first. An attempt that breaks off leaves what it started; the next attempt's answer takes
+    it over where it asks for the same.
+    """
+
+    def __init__(
+        self,
+        tools: Mapping[str, ToolFunction[..., Any]],
+        names: tuple[str, ...],
+        start: Callable[[ToolFunction[..., Any], dict[str, Any]], EarlyCall],
+    ) -> None:
+        self._tools = tools
+        self._names = frozenset(names)
+        self._start = start
+        self._started: dict[_Key, deque[EarlyCall]] = {}
+        self._seen: Counter[_Key] = Counter()
+        self._is_blocked = False
+
+    def __call__(self, chunk: Chunk) -> None:
+        for call in chunk.tool_calls:
+            self._asked(call)
+
+    def begin_attempt(self) -> None:
+        """The answer begins anew."""
+        self._seen.clear()
+        self._is_blocked = False
+
+    def observed(self, observer: CallObserver) -> CallObserver:
+        """`observer`, with this told of each attempt."""
+        return _Observer(observer, self.begin_attempt)
+
+    def keep_only(self, completion: Completion) -> None:
+        """The answer is whole: what it does not ask for is not wanted."""
+        wanted = Counter((call.name, call.arguments) for call in completion.tool_calls)
+        for key, calls in self._started.items():
+            while len(calls) > wanted[key]:
+                _cancel(calls.pop())
+
+    def take(self, call: ToolCall) -> EarlyCall | None:
+        """The call that was started for `call`, if one was."""
+        calls = self._started.get((call.name, call.arguments))
+        return calls.popleft() if calls else None
+
+    def drop(self) -> None:
+        """Nothing of it is wanted any more."""
+        for calls in self._started.values():
+            while calls:
+                _cancel(calls.pop())
+
+    def _asked(self, call: ToolCall) -> None:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return  # an error is all that will come of it
+        if tool.spec.effects == "write":
+            self._is_blocked = True
+        if self._is_blocked or call.name not in self._names:
+            return
+        key = (call.name, call.arguments)
+        started = self._started.setdefault(key, deque())
+        self._seen[key] += 1
+        if self._seen[key] <= len(started):
+            return  # an earlier attempt has asked for it
+        try:
+            arguments = tool.parse_arguments(call.arguments)
+        except SchemaError:
+            return  # the model is told in its turn
+        started.append(self._start(tool, arguments))
+
+
+class EarlyCalls:
+    """Those of all turns of one run.
+
+    Attributes:
+        tasks: What they run in. Without it nothing starts early.
+    """
+
+    def __init__(self, *, now: Callable[[], float]) -> None:
+        self.tasks: asyncio.TaskGroup | None = None
+        self._now = now
+        self._turns: dict[str, TurnCalls] = {}
+
+    def turn(
+        self,
+        instance_id: str,
+        tools: Mapping[str, ToolFunction[..., Any]],
+        names: tuple[str, ...],
+        start: StartTool,
+    ) -> TurnCalls | None:
+        """For the turn `instance_id`; None where nothing can start early."""
+        tasks = self.tasks
+        if tasks is None or not names:
+            return None
+
+        def started(tool: ToolFunction[..., Any], arguments: dict[str, Any]) -> EarlyCall:
+            early = EarlyCall(self._now())
+            performed = start(tool, arguments, on_attempt=early.on_attempt, on_retry=early.on_retry)
+            early.task = tasks.create_task(_outcome(performed))
+            return early
+
+        turn = self._turns[instance_id] = TurnCalls(tools, names, started)
+        return turn
+
+    def take(self, turn_id: str, call: ToolCall) -> EarlyCall | None:
+        """What the turn `turn_id` has started for `call`, if it has."""
+        turn = self._turns.get(turn_id)
+        return None if turn is None else turn.take(call)
+
+    def end_turn(self, instance_id: str) -> None:
+        """The turn came to no answer."""
+        turn = self._turns.pop(instance_id, None)
+        if turn is not None:
+            turn.drop()
+
+    def drop(self) -> None:
+        """The run is over."""
+        for turn in self._turns.values():
+            turn.drop()
+        self._turns.clear()
+
+
+class _Observer:
+    def __init__(self, inner: CallObserver, sent: Callable[[], None]) -> None:
+        self._inner = inner
+        self._sent = sent
+
+    def call_sent(self, attempt: int) -> None:
+        self._sent()
+        self._inner.call_sent(attempt)
+
+    def call_ended(self, attempt: Attempt) -> None:
+        self._inner.call_ended(attempt)
+
+
+async def _outcome(performed: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of it; a failure is kept for whoever asks, and is nobody else's."""
+    try:
+        return await performed
+    except Exception as error:  # noqa: BLE001  it is raised where it is asked for
+        return _Failure(error)
+
+
+def _cancel(call: EarlyCall) -> None:
+    if call.task is not None:
+        call.task.cancel()

@@ -1,0 +1,29 @@
+"""`Standing`: what a plan knows of a call among those of its program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agentrt.ir.plan import NodePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Of a call that no plan knows, nothing.
+
+    Attributes:
+        precedence: Of waiting calls of its program that with the most goes first.
+        is_in_fan_out: Others of its program begin as it does: it is streamed where the server can, so
+            that they can follow at its first token.
+    """
+
+    precedence: float = 0.0
+    is_in_fan_out: bool = False
+
+
+ALONE = Standing()
+
+
+def standing_of(plan: NodePlan) -> Standing:
+    """Of a call that a node with this plan makes."""
+    return Standing(precedence=plan.precedence, is_in_fan_out=plan.fan_out is not None)

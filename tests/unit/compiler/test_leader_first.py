@@ -1,0 +1,97 @@
+"""Leader first: which calls begin alike and are ready together, and what waiting for one saves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentrt.compiler.passes.leader_first import LEAST_CHARS, LeaderFirst
+from agentrt.compiler.passes.priorities import Priorities
+from agentrt.compiler.pipeline import compile_graph
+from agentrt.errors import GraphError
+from agentrt.ir.expression import Const, Expression, Use
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import LLMOptions, MapNode
+from agentrt.ir.plan import FanOut, Plan
+from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS
+from agentrt.scheduler.followers import LEAST_BLOCKS
+from tests.unit.ir.sample_graphs import body, graph, llm, parameter, search
+
+Q = parameter("q")
+LONG = "Rules. " * 200  # 1,400 characters
+ASK = "As asked: "
+
+
+def _plan(before: Graph) -> Plan:
+    return compile_graph(before, passes=(), node_passes=[Priorities(), LeaderFirst()])
+
+
+def _fans(before: Graph) -> dict[str, FanOut]:
+    nodes = _plan(before).nodes
+    return {node_id: each.fan_out for node_id, each in nodes.items() if each.fan_out is not None}
+
+
+def _map(items: Expression, *parts: str | Expression) -> MapNode:
+    inner = body(parameter("x"), parameter("q"), llm("each", *parts, system=LONG))
+    return MapNode(id="m", mapped=("x",), inputs=(("x", items), ("q", Use("q"))), body=inner)
+
+
+def test_the_least_is_what_the_scheduler_waits_for() -> None:
+    assert LEAST_CHARS == LEAST_BLOCKS * BLOCK_CHARACTERS
+
+
+def test_siblings_that_begin_alike_have_one_leader_that_the_most_waits_for() -> None:
+    before = graph(
+        Q,
+        llm("a", ASK, Use("q"), system=LONG),
+        llm("b", ASK, Use("q"), " why?", system=LONG),
+        llm("other", "What? ", Use("q"), system="Else. " + LONG),
+        llm("after", Use("b"), system=LONG),
+    )
+    fan = FanOut("b", len(LONG) + len(ASK))
+    assert _fans(before) == {"a": fan, "b": fan}
+
+
+def test_other_models_compute_for_themselves() -> None:
+    small = replace(llm("b", Use("q"), system=LONG), options=LLMOptions(tier="small"))
+    assert _fans(graph(Q, llm("a", Use("q"), system=LONG), small)) == {}
+
+
+def test_answers_of_another_form_are_asked_for_after_the_system_message() -> None:
+    typed = replace(llm("b", ASK, Use("q"), system=LONG), output={"type": "integer"})
+    before = graph(Q, llm("a", ASK, Use("q"), system=LONG), typed)
+    assert _fans(before)["a"] == FanOut("a", len(LONG))
+
+
+def test_the_instances_of_a_map_begin_alike_up_to_what_differs() -> None:
+    fans = _fans(graph(Q, _map(Use("q"), "For ", Use("q"), ": ", Use("x"), " and on")))
+    assert fans == {"m.each": FanOut("each", len(LONG) + len("For : "))}
+
+
+def test_what_another_node_of_the_body_gives_differs_too() -> None:
+    inner = body(parameter("x"), search("found", Use("x")), llm("each", "See ", Use("found"), LONG))
+    before = graph(Q, MapNode(id="m", mapped=("x",), inputs=(("x", Use("q")),), body=inner))
+    assert _fans(before) == {}
+
+
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        (Const(["a", "b", "c"]), "saves computing 700 prompt tokens a run"),
+        (Use("q"), "saves computing 350 for each further item"),
+    ],
+)
+def test_the_summary_says_how_many_tokens(items: Expression, told: str) -> None:
+    report = _plan(graph(Q, _map(items, Use("x")))).passes[-1]
+    assert report.summary == f"one goes first of: each m.each; {told}, where nothing is cached"
+
+
+def test_nothing_is_waited_for_in_vain() -> None:
+    plan = _plan(graph(Q, llm("a", "Hi ", Use("q")), llm("b", "Hi ", Use("q"))))
+    assert plan.passes[-1].summary == (
+        "no calls begin with as much in common as is worth waiting for"
+    )
+    fan = replace(plan.nodes["q"], fan_out=FanOut("q", LEAST_CHARS))
+    with pytest.raises(GraphError, match="'q' has no prompt"):
+        LeaderFirst().ensures(plan.graph, {**plan.nodes, "q": fan})

@@ -1,0 +1,152 @@
+"""What is kept for later calls of a run, and which items of a map go together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agentrt.compiler.base import NodePass
+from agentrt.compiler.passes.batch import Batch
+from agentrt.compiler.passes.early_dispatch import EarlyDispatch
+from agentrt.compiler.passes.priorities import Priorities
+from agentrt.compiler.passes.retention import RetentionHints
+from agentrt.compiler.passes.single_flight import SingleFlight
+from agentrt.compiler.pipeline import compile_graph
+from agentrt.errors import GraphError
+from agentrt.estimates.work import WorkEstimates
+from agentrt.ir.expression import Const, Use
+from agentrt.ir.graph import Graph
+from agentrt.ir.node import LoopNode, MapNode, Node
+from agentrt.ir.plan import Plan, Retention
+from tests.unit.ir.sample_graphs import body, every_kind, graph, llm, parameter, search
+
+Q = parameter("q")
+RULES = "Answer from the passages only, and name the one that you have it from, by its number."
+
+
+def _plan(before: Graph, *passes: NodePass, estimates: WorkEstimates | None = None) -> Plan:
+    return compile_graph(before, passes=(), node_passes=passes, estimates=estimates)
+
+
+def _map(inner: Graph, node_id: str = "m") -> MapNode:
+    return MapNode(id=node_id, mapped=("x",), inputs=(("x", Use("q")),), body=inner)
+
+
+def test_what_a_later_call_begins_with_is_needed_until_then() -> None:
+    plan = _plan(
+        graph(
+            Q,
+            llm("a", Use("q"), system=RULES),
+            llm("b", Use("a"), system=RULES),
+            llm("c", Use("b"), system=RULES),
+            llm("else", Use("c"), system="Be brief."),
+        ),
+        RetentionHints(),
+    )
+    assert {node_id: each.retention for node_id, each in plan.nodes.items()} == {
+        "q": None,
+        "a": Retention(len(RULES), "b"),
+        "b": Retention(len(RULES), "c"),
+        "c": Retention(),
+        "else": Retention(),
+    }
+    assert plan.nodes["c"].retention == Retention()
+    assert Retention().is_last
+    assert plan.passes[0].summary == (
+        "2 of 4 prompts begin as a later one does; "
+        "saves computing up to 42 prompt tokens a run again"
+    )
+
+
+def test_the_next_use_comes_after_what_is_between_as_long_as_that_takes() -> None:
+    estimates = WorkEstimates()
+    for _ in range(300):
+        estimates.observe("tool", "search", 60.0)
+        estimates.observe("llm", "a", 2.0)
+        estimates.observe("llm", "b", 2.0)
+    before = graph(
+        Q, llm("a", Use("q"), system=RULES), search("s", Use("a")), llm("b", Use("s"), system=RULES)
+    )
+    retention = (
+        _plan(before, Priorities(), RetentionHints(), estimates=estimates).nodes["a"].retention
+    )
+    assert retention is not None
+    assert retention.next_use_s == pytest.approx(62.0, rel=0.1)
+
+
+def test_in_a_loop_the_next_step_begins_as_this_one_does() -> None:
+    step = body(parameter("x"), llm("again", Use("x"), system=RULES))
+    until = body(parameter("x"), output=Const(True))
+    loop = LoopNode(id="l", state="x", initial=Use("q"), step=step, until=until, max_steps=3)
+    plan = _plan(graph(Q, loop), RetentionHints())
+    assert plan.nodes["l.step.again"].retention == Retention(len(RULES), "again")
+
+
+def test_a_prompt_that_differs_within_the_first_block_is_not_kept() -> None:
+    before = graph(Q, llm("a", "A: ", Use("q")), llm("b", "A: ", Use("a")))
+    plan = _plan(before, RetentionHints())
+    assert plan.nodes["a"].retention == Retention()
+    assert plan.passes[0].summary == (
+        "0 of 2 prompts begin as a later one does; saves the room of what is not needed again"
+    )
+
+
+@pytest.mark.parametrize(
+    ("inner", "by"),
+    [
+        (body(parameter("x"), llm("each", "Read ", Use("x"))), "each"),
+        (body(parameter("x"), search("s", Use("x")), llm("each", Use("s"))), None),
+        (body(parameter("x"), llm("same", "Hi"), search("s", Use("x"))), None),
+    ],
+)
+def test_a_map_is_ordered_by_a_prompt_that_is_known_with_its_items(
+    inner: Graph, by: str | None
+) -> None:
+    assert _plan(graph(Q, _map(inner)), Batch()).nodes["m"].ordered_by == by
+
+
+def test_early_tools_are_those_that_do_not_write() -> None:
+    plan = _plan(every_kind(), EarlyDispatch())
+    assert plan.nodes["fix"].early_tools == ("search",)
+    assert plan.passes[0].summary == (
+        "search start while the message is written; saves: unknown until it has run"
+    )
+    estimates = WorkEstimates()
+    for _ in range(300):
+        estimates.observe("tool", "search", 4.0)
+    (report,) = _plan(every_kind(), EarlyDispatch(), estimates=estimates).passes
+    assert report.summary.endswith("saves: up to 4 s a turn")
+
+
+BROKEN: dict[str, tuple[NodePass, str, dict[str, object], str]] = {
+    "a write early": (
+        EarlyDispatch(),
+        "fix",
+        {"early_tools": ("save",)},
+        "would start 'save' early",
+    ),
+    "a shared write": (SingleFlight(), "kept", {"single_flight": ("save",)}, "would share calls"),
+    "no prompt": (RetentionHints(), "kept", {"retention": Retention()}, "nothing else"),
+    "no such node": (Batch(), "found", {"ordered_by": "x"}, "has no 'x' to be ordered by"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_note_that_cannot_be_is_noticed(case: str) -> None:
+    each, node_id, wrong, message = BROKEN[case]
+    before = every_kind()
+    nodes = _plan(before, RetentionHints()).nodes
+    noted = {**nodes, node_id: replace(nodes[node_id], **wrong)}  # type: ignore[arg-type]  wrong on purpose
+    with pytest.raises(GraphError, match=message):
+        each.ensures(before, noted)
+
+
+def test_a_graph_without_any_of_it_says_so() -> None:
+    nodes: list[Node] = [Q, search("s", Use("q"))]
+    plan = _plan(graph(*nodes), EarlyDispatch(), RetentionHints(), Batch())
+    assert [(each.has_changed, each.summary) for each in plan.passes] == [
+        (False, "no agent has a tool that may start before its message is whole"),
+        (False, "no call has a prompt"),
+        (False, "no map has its items in a prompt"),
+    ]
