@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from agentrt.planner import PlanCache
 from tests.benchmarks import function_calling_scripts as scripts
+from tests.benchmarks.function_calling_guesses import Guesses
 from tests.benchmarks.function_calling_planned import Alone, in_runtime, writes_in_runtime
 from tests.benchmarks.function_calling_published import published
 from tests.benchmarks.function_calling_questions import Question
@@ -89,6 +90,7 @@ def contenders() -> list[Contender]:
         "planner, late": Alone(is_early=False),
         "planner, thought": Alone(thinks=True),
         "planner, cached": Alone(cache=PlanCache()),
+        "planner, guessing": Alone(guesses=Guesses()),
     }
     return [
         Contender("react", react, scripts.react),

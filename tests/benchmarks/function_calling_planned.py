@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from agentrt.planner import PlanCache
 from agentrt.planner.join import TEXT
 from agentrt.runtime.planned import Call, answer_with_plan
 from tests.benchmarks import function_calling_scripts as scripts
+from tests.benchmarks.function_calling_guesses import Guesses, Guessing
 from tests.benchmarks.function_calling_questions import Question
 from tests.benchmarks.function_calling_tools import math, search, tools_for
 from tests.benchmarks.function_calling_world import World
@@ -64,11 +66,13 @@ class Alone:
         is_early: Whether tasks may start before the plan is whole.
         thinks: Whether the answer comes after a thought as long as the published joiner's.
         cache: Plans of questions before this one; None: none are kept.
+        guesses: What was called for questions before this one; None: nothing is guessed.
     """
 
     is_early: bool = True
     thinks: bool = False
     cache: PlanCache | None = None
+    guesses: Guesses | None = None
 
     async def __call__(self, world: World) -> str:
         async def complete(request: Request, on_chunk: OnChunk) -> Completion:
@@ -86,13 +90,19 @@ class Alone:
             return Completion(text=text)
 
         question = world.question
-        answer: Any = await answer_with_plan(
-            question.text,
-            tools=[(each.spec, cast("Call", each.function)) for each in tools_for(question.shape)],
-            complete=complete,
-            answer=THOUGHTFUL if self.thinks else TEXT,
-            plans=self.cache,
-        )
+        tools = [(each.spec, cast("Call", each.function)) for each in tools_for(question.shape)]
+        guessing = Guessing(self.guesses or Guesses(), question, tools)
+        async with asyncio.TaskGroup() as group:
+            guessing.start(group)
+            answer: Any = await answer_with_plan(
+                question.text,
+                tools=guessing.tools(),
+                complete=complete,
+                answer=THOUGHTFUL if self.thinks else TEXT,
+                plans=self.cache,
+            )
+            world.stop()
+            guessing.finish()
         world.record.is_from_cache = all(call.model != "planner" for call in world.record.calls)
         return str(answer["answer"] if self.thinks else answer)
 
