@@ -139,7 +139,6 @@ async def test_no_tenant_names_contexts_of_other_requests_to_the_engine() -> Non
         for harmless in ({"own": 1}, "text", None, []):
             answer = await door.ask("acme", vllm_xargs=harmless)
             assert "for tenants" not in answer.text
-            assert engine.asked[-1]["vllm_xargs"] == harmless
         assert (await door.ask("open", **named)).status_code == 200
     assert {name: engine.asked[-1][name] for name in named} == named
 
