@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from agentrt.dsl.control import branch, loop
     from agentrt.dsl.decorators import agent, llm, tool, workflow
     from agentrt.dsl.planned import plan_and_run
+    from agentrt.dsl.stable import stable, volatile
+    from agentrt.ir.examples import Example
     from agentrt.ir.graph import Graph
     from agentrt.ir.prompt import Prompt
     from agentrt.ir.request import Usage
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from agentrt.runtime.runtime import Runtime, run
 
 __all__ = [
+    "Example",
     "Graph",
     "Program",
     "Prompt",
@@ -45,13 +48,16 @@ __all__ = [
     "loop",
     "plan_and_run",
     "run",
+    "stable",
     "tool",
+    "volatile",
     "workflow",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Example": "agentrt.ir.examples",
     "Graph": "agentrt.ir.graph",
     "Program": "agentrt.runtime.program",
     "Prompt": "agentrt.ir.prompt",
@@ -65,7 +71,9 @@ _HOMES = {
     "loop": "agentrt.dsl.control",
     "plan_and_run": "agentrt.dsl.planned",
     "run": "agentrt.runtime.runtime",
+    "stable": "agentrt.dsl.stable",
     "tool": "agentrt.dsl.decorators",
+    "volatile": "agentrt.dsl.stable",
     "workflow": "agentrt.dsl.decorators",
 }
 

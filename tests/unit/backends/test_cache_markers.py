@@ -1,0 +1,111 @@
+"""Where providers' cache markers pay, and how they are written."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agentrt.backends.cache_markers import (
+    Marker,
+    Prefix,
+    break_even_uses,
+    cache_key,
+    cost,
+    markers,
+    with_markers,
+)
+
+
+def _prefix(message: int | None, tokens: int = 5000, uses: float = 10, gap_s: float = 30) -> Prefix:
+    return Prefix(message=message, tokens=tokens, stability="always", uses=uses, gap_s=gap_s)
+
+
+def test_a_marker_pays_from_the_second_use_and_one_for_an_hour_from_the_third() -> None:
+    assert (break_even_uses("5m"), break_even_uses("1h")) == pytest.approx(
+        (1.2778, 2.1111), abs=1e-4
+    )
+    assert markers([_prefix(0, uses=1.2)]) == ()
+    assert markers([_prefix(0, uses=1.4)]) == (Marker(0, "5m"),)
+    assert markers([_prefix(0, uses=2.0, gap_s=600)]) == ()
+    assert markers([_prefix(0, uses=2.2, gap_s=600)]) == (Marker(0, "1h"),)
+
+
+def test_what_expires_before_it_is_used_again_is_not_marked() -> None:
+    assert markers([_prefix(0, uses=100, gap_s=4000)]) == ()
+    assert cost(_prefix(0, uses=100, gap_s=4000), "1h") == 200
+
+
+def test_what_is_too_short_to_be_cached_is_not_marked() -> None:
+    assert markers([_prefix(0, tokens=1023), _prefix(1, tokens=1024)]) == (Marker(1, "5m"),)
+
+
+def test_there_are_four_at_most_and_they_stand_where_most_is_saved() -> None:
+    many = [_prefix(None, 2000), *(_prefix(n, 3000 + 1000 * n) for n in range(9))]
+    assert [marker.message for marker in markers(many)] == [5, 6, 7, 8]
+
+
+def test_longer_lives_come_first() -> None:
+    found = markers([_prefix(0, gap_s=10), _prefix(1, gap_s=900)])
+    assert found == (Marker(0, "5m"), Marker(1, "5m"))
+    assert markers([_prefix(0, gap_s=900), _prefix(1, gap_s=10)]) == (
+        Marker(0, "1h"),
+        Marker(1, "5m"),
+    )
+
+
+@given(st.lists(st.tuples(st.integers(0, 9000), st.floats(1, 50), st.floats(0, 9000)), max_size=9))
+def test_markers_never_cost_more_than_none(drawn: list[tuple[int, float, float]]) -> None:
+    prefixes = [_prefix(n, *each) for n, each in enumerate(drawn)]
+    found = markers(prefixes)
+    assert len(found) <= 4
+    for marker in found:
+        assert marker.message is not None
+        prefix = prefixes[marker.message]
+        assert min(cost(prefix, "5m"), cost(prefix, "1h")) < prefix.uses
+
+
+def test_a_key_is_of_what_runs_share_and_of_the_tenant() -> None:
+    mine = Prefix(message=1, tokens=9, stability="run", uses=2, gap_s=1)
+    key = cache_key([_prefix(0), mine], ["rules", "my question"])
+    assert key == cache_key([_prefix(0), mine], ["rules", "your question"])
+    assert key != cache_key([_prefix(0), mine], ["rules", "my question"], salt="tenant")
+    assert cache_key([mine], ["my question"]) == ""
+    assert len(key) == 32
+
+
+def test_markers_are_written_into_a_copy_of_the_body() -> None:
+    body: dict[str, Any] = {
+        "messages": [
+            {"role": "system", "content": "Rules."},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            },
+            {"role": "assistant", "content": None},
+        ],
+        "tools": [{"type": "function", "function": {"name": "a"}}, {"type": "function"}],
+    }
+    before = copy.deepcopy(body)
+    wanted = [
+        Marker(None, "1h"),
+        Marker(0, "1h"),
+        Marker(1, "5m"),
+        Marker(2, "5m"),
+        Marker(7, "5m"),
+    ]
+    made = with_markers(body, wanted)
+    assert body == before
+    hour, minutes = {"type": "ephemeral", "ttl": "1h"}, {"type": "ephemeral", "ttl": "5m"}
+    assert made["tools"][1]["cache_control"] == hour
+    assert made["messages"][0]["content"] == [
+        {"type": "text", "text": "Rules.", "cache_control": hour}
+    ]
+    assert made["messages"][1]["content"][1]["cache_control"] == minutes
+    assert made["messages"][2] == before["messages"][2]
+    assert with_markers(made, [Marker(0, "5m")]) == made  # the client has set its own
+    assert with_markers({}, wanted) == {}
+    assert with_markers({"messages": [1], "tools": "x"}, wanted) == {"messages": [1], "tools": "x"}
