@@ -230,13 +230,21 @@ def doctor(
     ] = None,
     *,
     model: ModelOption = None,
+    traffic: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|FILE",
+            help="A stored run or recorded calls: what drafting by lookup would gain on them.",
+        ),
+    ] = None,
     is_json: JsonOption = False,
 ) -> int:
     """Check a backend: is it there, which model, what it supports."""
     from agentrt.cli.doctor import check_backend  # noqa: PLC0415
 
     return perform(
-        lambda answers: check_backend(answers, url, model, is_json=is_json), is_json=is_json
+        lambda answers: check_backend(answers, url, model, traffic=traffic, is_json=is_json),
+        is_json=is_json,
     )
 
 

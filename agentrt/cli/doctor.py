@@ -16,16 +16,38 @@ if TYPE_CHECKING:
 _WORDS = {True: "ok     ", False: "missing"}
 
 
-def check_backend(answers: Answers, url: str | None, model: str | None, *, is_json: bool) -> int:
-    """Print one line for each check; 1 if the backend cannot be used."""
+def check_backend(
+    answers: Answers,
+    url: str | None,
+    model: str | None,
+    *,
+    traffic: str | None = None,
+    is_json: bool,
+) -> int:
+    """Print one line for each check; 1 if the backend cannot be used.
+
+    `traffic`: a stored run, or a file of recorded calls: what drafting would gain on it is told, too.
+    """
     from agentrt.backends.probe import probe  # noqa: PLC0415  only this command's
+    from agentrt.cli.drafting_advice import (  # noqa: PLC0415
+        advice_json,
+        advice_lines,
+        expected_of,
+    )
+    from agentrt.cli.traffic import recorded_traffic  # noqa: PLC0415
 
     settings = environment_settings()
+    expected = expected_of(recorded_traffic(traffic)) if traffic else []
     report = asyncio.run(probe(url or settings.backend, model=model or settings.model))
+    server = report.capabilities.server if report.capabilities else ""
+    # Without traffic, only who drafts by flags hears of it.
+    is_asked = bool(expected) or server.lower().startswith(("vllm", "sglang"))
     if is_json:
-        answers.json(report_json(report))
+        advice = {"drafting": advice_json(server, expected)} if is_asked else {}
+        answers.json(report_json(report) | advice)
     else:
-        answers.text("\n".join(report_lines(report)))
+        advised = advice_lines(server, expected) if is_asked else []
+        answers.text("\n".join([*report_lines(report), *advised]))
     if report.capabilities is None:
         tell("hint: start the server there, or use the model in this process: --backend local")
     return 0 if report.is_usable else FAILED
