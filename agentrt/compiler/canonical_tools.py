@@ -16,18 +16,15 @@ from agentrt.ir.tool import ToolSpec
 def canonical_tools(graph: Graph) -> Mapping[str, ToolSpec]:
     """The graph's tools by name, with their keys sorted; the same object if they are already.
 
-    `properties` keep their order: models write arguments in it. Tools of an agent that allows no
-    other bytes (S0) stay as they are.
+    `properties` keep their order: models write arguments in it. Tools that no agent shows stay as they
+    are, and those of an agent that allows no other bytes (S0).
     """
-    kept = {
-        name
-        for _, node in graph.walk()
-        if isinstance(node, AgentNode) and node.layout == "S0"
-        for name in node.tools
-    }
+    agents = [node for _, node in graph.walk() if isinstance(node, AgentNode)]
+    shown = {name for node in agents for name in node.tools}
+    kept = {name for node in agents if node.layout == "S0" for name in node.tools}
     made: dict[str, ToolSpec] = {}
     for name, spec in sorted(graph.tools.items()):
-        parameters = spec.parameters if name in kept else canonical_schema(spec.parameters)
+        parameters = canonical_schema(spec.parameters) if name in shown - kept else spec.parameters
         is_same = _keys(parameters) == _keys(spec.parameters)
         made[name] = spec if is_same else replace(spec, parameters=parameters)
     return graph.tools if all(made[name] is graph.tools[name] for name in made) else made
