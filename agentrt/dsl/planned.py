@@ -53,8 +53,9 @@ def plan_and_run(
         options: See `PlanOptions`.
 
     Raises:
-        DefinitionError: an option is unknown or out of its range, or two tools have one name.
-        TraceError: it is called outside a workflow, or `question` is no text.
+        DefinitionError: it is called outside a workflow, an option is unknown or out of its range, or
+            two tools have one name.
+        TraceError: `question` is no text.
     """
     tracer = tracer_for("plan_and_run")
     given = checked_options(options, PlanOptions, "plan_and_run")

@@ -50,6 +50,10 @@ all in all
     "parallel_map": """\
 ['example.org/about in en', 'example.org/news in en', 'example.org/jobs in en']
 """,
+    "plan_and_run": """\
+By 234 metres.
+['$1: 330.0', '$2: 96.0', '$3: 234.0']
+""",
     "record_and_replay": """\
 recorded: old pond, a frog jumps
 replayed: old pond, a frog jumps
