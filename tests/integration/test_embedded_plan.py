@@ -8,7 +8,7 @@ from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.dsl.decorators import tool, workflow
 from agentrt.dsl.planned import plan_and_run
 from agentrt.ir.node import LLMOptions
-from agentrt.ir.request import Request
+from agentrt.ir.request import Message, Request
 from agentrt.planner import (
     GrammarLimits,
     Joined,
@@ -16,7 +16,6 @@ from agentrt.planner import (
     TaskReady,
     lines_grammar,
     plan_grammar,
-    planner_messages,
 )
 from agentrt.runtime import Runtime
 from tests.unit.planner.tool_set import NUMBER, TEXT, TOOLS, spec
@@ -38,12 +37,12 @@ async def test_the_smallest_model_always_writes_a_sound_plan_under_the_grammar()
     """Sampled hot, and about nonsense: it could not do otherwise."""
     tools = (*TOOLS[:1], CONVERT)
     grammar = plan_grammar(tools, limits=GrammarLimits(max_tasks=2, max_text=12))
-    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=2048))
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=512))
     try:
         for seed, question in enumerate(QUESTIONS):
             options = LLMOptions(max_tokens=300, temperature=1.5, seed=seed)
             request = Request(
-                messages=planner_messages(tools, question), grammar=grammar, options=options
+                messages=(Message("user", question),), grammar=grammar, options=options
             )
             completion = await backend.complete(request)
             assert completion.finish_reason == "stop"
@@ -57,10 +56,10 @@ async def test_the_smallest_model_always_writes_a_sound_plan_under_the_grammar()
 
 async def test_a_repair_is_the_line_that_was_asked_for() -> None:
     grammar = lines_grammar(TOOLS, [3], known=[1, 2, 3], limits=GrammarLimits(max_text=12))
-    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=2048))
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=512))
     try:
         request = Request(
-            messages=planner_messages(TOOLS, "Who?"),
+            messages=(Message("user", "Who?"),),
             grammar=grammar,
             options=LLMOptions(max_tokens=100),
         )
