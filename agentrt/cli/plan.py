@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -10,13 +11,20 @@ from agentrt.cli.output import Answers
 from agentrt.cli.target import load_workflow
 
 
-def print_plan(target: str, without: Sequence[str], answers: Answers, *, is_json: bool) -> int:
-    """Compile and print what came of it."""
+def print_plan(
+    target: str, without: Sequence[str], store: str | None, answers: Answers, *, is_json: bool
+) -> int:
+    """Compile and print what came of it; durations are those of the runs that `store` has."""
     from agentrt.compiler.pipeline import compile_graph  # noqa: PLC0415  only this command's
 
     graph = load_workflow(target).workflow.trace().graph
+    estimates = None
+    if store is not None:
+        from agentrt.cli.plan_durations import stored_durations  # noqa: PLC0415
+
+        estimates = asyncio.run(stored_durations(store, graph))
     try:
-        plan = compile_graph(graph, without=without)
+        plan = compile_graph(graph, without=without, estimates=estimates)
     except ValueError as error:
         raise UsageError(str(error), hint="agentrt plan --without PASS leaves one out") from error
     if is_json:

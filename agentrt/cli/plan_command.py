@@ -18,6 +18,10 @@ def plan(
         list[str] | None,
         typer.Option("--without", metavar="PASS", help="Leave a pass out; may be repeated."),
     ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Take durations from the runs that are kept here."),
+    ] = None,
     is_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on stdout.")
     ] = False,
@@ -26,5 +30,6 @@ def plan(
     from agentrt.cli.plan import print_plan  # noqa: PLC0415
 
     return perform(
-        lambda answers: print_plan(target, without or (), answers, is_json=is_json), is_json=is_json
+        lambda answers: print_plan(target, without or (), store, answers, is_json=is_json),
+        is_json=is_json,
     )

@@ -112,6 +112,10 @@ def test_a_plan_is_printed_and_is_one_object_with_json(agentrt: Shell, flow: Flo
     assert "prune" in [each["name"] for each in plan["passes"]]
     less = agentrt("plan", target, "--json", "--without", "prune", "--without", "dedupe").json
     assert not {"prune", "dedupe"} & {each["name"] for each in less["passes"]}
+    assert agentrt("run", target, "--store", "runs.db", "--quiet").code == 0
+    known = agentrt("plan", target, "--json", "--store", "runs.db").json
+    assert known["nodes"]["double"]["remaining_s"] is not None
+    assert plan["nodes"]["double"]["remaining_s"] is None
     refused = agentrt("plan", target, "--without", "prun")
     assert refused.code == 2
     assert "no such pass: prun; there are: prune, " in refused.stderr

@@ -18,6 +18,7 @@ from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import Const, NodeId
 from agentrt.ir.graph import Graph
+from agentrt.ir.lint_value import is_list
 from agentrt.ir.node import AgentNode, InputNode, LLMNode, MapNode
 from agentrt.ir.plan import FanOut
 
@@ -126,4 +127,4 @@ def _items(scope: Graph, region_id: NodeId) -> int | None:
         return None
     values = [value for name, value in region.inputs if name in region.mapped]
     lists = [value.value for value in values if isinstance(value, Const)]
-    return len(lists[0]) if lists and isinstance(lists[0], list) else None
+    return len(lists[0]) if lists and is_list(lists[0]) else None

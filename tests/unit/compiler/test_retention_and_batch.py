@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ def test_early_tools_are_those_that_do_not_write() -> None:
     assert report.summary.endswith("saves: up to 4 s a turn")
 
 
-BROKEN: dict[str, tuple[NodePass, str, dict[str, object], str]] = {
+BROKEN: dict[str, tuple[NodePass, str, dict[str, Any], str]] = {
     "a write early": (
         EarlyDispatch(),
         "fix",
@@ -137,7 +138,7 @@ def test_a_note_that_cannot_be_is_noticed(case: str) -> None:
     each, node_id, wrong, message = BROKEN[case]
     before = every_kind()
     nodes = _plan(before, RetentionHints()).nodes
-    noted = {**nodes, node_id: replace(nodes[node_id], **wrong)}  # type: ignore[arg-type]  wrong on purpose
+    noted = {**nodes, node_id: replace(nodes[node_id], **wrong)}
     with pytest.raises(GraphError, match=message):
         each.ensures(before, noted)
 
