@@ -41,7 +41,7 @@ class ByOccupancy:
     """
 
     headroom: float = 0.05
-    growth_turns: float = 1.0
+    growth_turns: float = 1.5
     grow_headroom: float = 0.1
     patience_s: float = 60.0
     space_price: float = 0.5
