@@ -31,6 +31,7 @@ from agentrt.ir.node import (
     LoopNode,
     MapNode,
     Node,
+    PlanNode,
     ToolNode,
 )
 from agentrt.ir.prompt import PromptTemplate
@@ -132,7 +133,7 @@ class _Builder:
                 return node.schema
             case ToolNode():
                 return self.tools[node.tool].output
-            case LLMNode() | AgentNode():
+            case LLMNode() | AgentNode() | PlanNode():
                 return node.output
             case _:
                 return {}
@@ -187,7 +188,7 @@ class _Builder:
         return [name for name in given if self.draw(st.booleans())]
 
     def node(self, node_id: str) -> Node:
-        kinds = ["tool", "llm", "agent"] + ["map", "branch", "loop"] * (self.depth > 0)
+        kinds = ["tool", "llm", "agent", "plan"] + ["map", "branch", "loop"] * (self.depth > 0)
         kind = self.draw(st.sampled_from(kinds))
         function = self.draw(names)
         match kind:
@@ -217,6 +218,21 @@ class _Builder:
                     max_total_tokens=self.draw(counts),
                     options=self.draw(options),
                     layout=self.draw(st.sampled_from(LAYOUTS)),
+                )
+            case "plan":
+                return PlanNode(
+                    id=node_id,
+                    function=function,
+                    prompt=self.prompt(),
+                    output=self.draw(schemas),
+                    tools=tuple(self.some(sorted(self.tools))),
+                    max_replans=self.draw(st.integers(0, 3)),
+                    max_repairs=self.draw(st.integers(0, 3)),
+                    max_tasks=self.draw(st.integers(1, 100)),
+                    timeout_s=self.draw(seconds),
+                    max_total_tokens=self.draw(counts),
+                    reuses_plans=self.draw(st.booleans()),
+                    options=self.draw(options),
                 )
             case _:
                 return self.region(node_id, kind)
