@@ -20,6 +20,9 @@ class Hints:
         next_tool: What the answer is likely to call; empty: not known.
         is_last: Nothing goes on from the answer.
         completion_tokens: How long the answer is likely to be; None: not known.
+        reused_tokens: Of the prompt, from its start, that a later call of the program begins with too;
+            None: not known.
+        next_use_s: Seconds until that call, where it is known.
         deadline_s: Seconds until the first token is wanted; None: whenever.
     """
 
@@ -33,3 +36,5 @@ class Hints:
     is_last: bool = False
     completion_tokens: int | None = None
     deadline_s: float | None = None
+    reused_tokens: int | None = None
+    next_use_s: float | None = None
