@@ -79,7 +79,7 @@ class Drafting:
 
     def started(self, *, took_s: float) -> None:
         """An engine was started, which took so long: that is what a turn costs."""
-        self._turn_s = max(self._turn_s, took_s)
+        self._turn_s = took_s
 
     def answered(self, request: Request, completion: Completion) -> None:
         """Count the drafts of an answer, or those that there would have been."""
