@@ -135,7 +135,7 @@ def kinds(schema: Schema, root: Schema) -> frozenset[str] | None:
     return _kinds(schema, root, 0)
 
 
-def _kind_of(value: Json) -> str:
+def _kind_of(value: object) -> str:
     return _KINDS.get(type(value), "null")
 
 
