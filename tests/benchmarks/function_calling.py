@@ -11,6 +11,9 @@ latencies and speeds; they take turns on each question, in rotated order.
 multiplied by it again. What the machine itself takes is multiplied too, so a large scale makes all of
 them slower than they are; the last line says by how much.
 
+`--jump` skips the waits, with server and contenders in one process, and counts no time for what the
+machine does: what the stated latencies alone come to. For machines too busy to measure on.
+
 What it does not show: whether answers are right (nobody thinks here: a model's answer is the data's), how
 well a model keeps to each format, and tools or models under load.
 """
@@ -30,6 +33,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.benchmarks.function_calling_contenders import Contender, contenders
+from tests.benchmarks.function_calling_jump import JumpingLoop
 from tests.benchmarks.function_calling_questions import (
     SHAPES,
     Question,
@@ -38,7 +42,7 @@ from tests.benchmarks.function_calling_questions import (
     sample,
 )
 from tests.benchmarks.function_calling_report import Row, rows, table, verdicts
-from tests.benchmarks.function_calling_server import Speed
+from tests.benchmarks.function_calling_server import Speed, listening
 from tests.benchmarks.function_calling_tools import WORLD
 from tests.benchmarks.function_calling_world import Bench, Record, Setting, World
 
@@ -82,29 +86,31 @@ async def server() -> AsyncIterator[int]:
         await child.wait()
 
 
-async def measure(
-    bench: Bench, shapes: Sequence[Shape], most: int, at_once: int
-) -> tuple[list[Record], list[Shape]]:
-    """All contenders on questions of each shape, and the shapes that were made up.
-
-    One question more than is counted goes first: caches of prefixes and plans are not cold.
-    """
-    found: list[Record] = []
-    made_up: list[Shape] = []
+async def measure(bench: Bench, most: int, at_once: int) -> tuple[list[Record], list[Shape]]:
+    """All contenders on questions of each shape, and the shapes that were made up."""
     everyone = contenders()
-    for shape in shapes:
-        questions, is_there = sample(shape, data_folder(), most + 1, seed=bench.seed)
-        if not is_there:
-            made_up.append(shape)
-        await _answered(bench, questions[0], everyone, 0)
-        gate = asyncio.Semaphore(at_once)
-        async with asyncio.TaskGroup() as group:
-            running = [
-                group.create_task(_in_turn(gate, bench, question, everyone, turn))
-                for turn, question in enumerate(questions[1:])
-            ]
-        found += [record for task in running for record in task.result()]
-    return found, made_up
+    found = {shape: sample(shape, data_folder(), most + 1, seed=bench.seed) for shape in SHAPES}
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(_measured(bench, questions, everyone, at_once))
+            for questions, _ in found.values()
+        ]
+    records = [record for task in running for record in task.result()]
+    return records, [shape for shape, (_, is_there) in found.items() if not is_there]
+
+
+async def _measured(
+    bench: Bench, questions: Sequence[Question], everyone: Sequence[Contender], at_once: int
+) -> list[Record]:
+    """One question more than is counted goes first: caches of prefixes and plans are not cold."""
+    await _answered(bench, questions[0], everyone, 0)
+    gate = asyncio.Semaphore(at_once)
+    async with asyncio.TaskGroup() as group:
+        running = [
+            group.create_task(_in_turn(gate, bench, question, everyone, turn))
+            for turn, question in enumerate(questions[1:])
+        ]
+    return [record for task in running for record in task.result()]
 
 
 async def _in_turn(
@@ -136,10 +142,11 @@ async def run(options: argparse.Namespace) -> tuple[list[Row], list[Shape]]:
     found: list[Row] = []
     made_up: list[Shape] = []
     connector = aiohttp.TCPConnector(limit=0)
-    async with server() as port, aiohttp.ClientSession(connector=connector) as http:
+    start = listening if options.jump else server
+    async with start() as port, aiohttp.ClientSession(connector=connector) as http:
         for name in options.settings:
             bench = Bench(http, port, SETTINGS[name], options.scale, options.seed)
-            records, made_up = await measure(bench, SHAPES, options.questions, options.at_once)
+            records, made_up = await measure(bench, options.questions, options.at_once)
             found += rows(name, records)
             sys.stderr.write(f"{name}: done\n")
     return found, made_up
@@ -149,7 +156,8 @@ def told(found: Sequence[Row], made_up: Sequence[Shape], options: argparse.Names
     source = f"made up: {', '.join(made_up)}" if made_up else "of LLMCompiler's data sets"
     lines = [
         f"{options.questions} questions a shape ({source}), seed {options.seed}, "
-        f"{options.at_once} at once, every latency divided by {options.scale:g}; "
+        f"{options.at_once} of each at once, every latency "
+        f"{'skipped' if options.jump else f'divided by {options.scale:g}'}; "
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
     ]
     for name in options.settings:
@@ -179,14 +187,18 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--settings", type=_settings, default=list(SETTINGS))
     parser.add_argument("--questions", type=int, default=20, help="of each shape")
     parser.add_argument("--scale", type=float, default=4.0)
-    parser.add_argument("--at-once", type=int, default=4)
+    parser.add_argument("--at-once", type=int, default=4, help="of each shape")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="few questions, scale 20; no evidence")
+    parser.add_argument(
+        "--jump", action="store_true", help="skip waits; the machine's own time is 0"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(sys.argv[1:] if words is None else words)
     if options.quick:
         options.questions, options.scale = 4, 20.0
-    found, made_up = asyncio.run(run(options))
+    with asyncio.Runner(loop_factory=JumpingLoop if options.jump else None) as runner:
+        found, made_up = runner.run(run(options))
     sys.stdout.write(told(found, made_up, options) + "\n")
     if options.json is not None:
         options.json.write_text(

@@ -12,7 +12,8 @@ import asyncio
 import json
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -201,13 +202,23 @@ def _event(data: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(_HEAD | data).encode() + b"\n\n"
 
 
-async def serve() -> None:
+@asynccontextmanager
+async def listening() -> AsyncIterator[int]:
+    """The port of a server in this process."""
     runner = web.AppRunner(Replays().application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    sys.stdout.write(json.dumps({"port": runner.addresses[0][1]}) + "\n")
-    sys.stdout.flush()
-    await asyncio.Event().wait()
+    try:
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def serve() -> None:
+    async with listening() as port:
+        sys.stdout.write(json.dumps({"port": port}) + "\n")
+        sys.stdout.flush()
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -129,7 +128,7 @@ class World:
         self._bench = bench
         run = f"{bench.setting.name}-{contender}-{question.shape}-{question.id}"
         self._run_url = f"http://127.0.0.1:{bench.port}/runs/{run}"
-        self._began = time.monotonic()
+        self._began = asyncio.get_running_loop().time()
 
     async def prepare(self, completions: Mapping[str, Sequence[Any]]) -> None:
         """Tell the server what will be written, and start the clock."""
@@ -152,7 +151,7 @@ class World:
 
     def restart(self) -> None:
         """The question is asked now."""
-        self._began = time.monotonic()
+        self._began = asyncio.get_running_loop().time()
 
     def stop(self) -> None:
         """The answer is there now, whatever is done after it."""
@@ -167,7 +166,7 @@ class World:
 
     def now_s(self) -> float:
         """Seconds since the question was asked."""
-        return (time.monotonic() - self._began) * self.scale
+        return (asyncio.get_running_loop().time() - self._began) * self.scale
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.scale)

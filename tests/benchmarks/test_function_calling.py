@@ -30,7 +30,9 @@ async def test_every_contender_answers_made_up_questions_with_the_same_tools(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AGENTRT_DATA_DIR", str(tmp_path))
-    options = argparse.Namespace(settings=["local"], questions=1, scale=50.0, at_once=1, seed=3)
+    options = argparse.Namespace(
+        settings=["local"], questions=1, scale=50.0, at_once=1, seed=3, jump=False
+    )
     found, unpublished = await function_calling.run(options)
     assert unpublished == list(SHAPES)
     names = dict.fromkeys(row.contender for row in found)
