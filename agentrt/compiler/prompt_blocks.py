@@ -109,8 +109,57 @@ def _finer(block: Block, pattern: re.Pattern[str], *patterns: re.Pattern[str]) -
         pieces = [Block(block.parts)]
     if patterns:
         pieces = [finer for piece in pieces for finer in _finer(piece, *patterns)]
+    elif all(_is_whole(piece) for piece in pieces):
+        pieces = [finer for piece in pieces for finer in _around_marked(piece)]
     last = pieces[-1]
     return [*pieces[:-1], Block(last.parts, last.separator + block.separator)]
+
+
+def _around_marked(block: Block) -> list[Block]:
+    """`block`, cut around texts that an author has marked as one piece: they say what they are."""
+    found: list[Block] = []
+    current: list[Text | Slot] = []
+    for index, part in enumerate(block.parts):
+        before = block.parts[index - 1] if index else None
+        after = block.parts[index + 1] if index + 1 < len(block.parts) else None
+        if _is_marked_text(part) and _ends(before) and _begins(after):
+            if current:
+                found.append(_without_end(current))
+            found.append(Block((part,)))
+            current = []
+        elif not current and found and isinstance(part, Text):
+            text = part.text.lstrip()
+            space = part.text[: len(part.text) - len(text)]
+            found[-1] = Block(found[-1].parts, found[-1].separator + space)
+            current = [Text(text)] if text else []
+        else:
+            current.append(part)
+    if current:
+        found.append(Block(tuple(current)))
+    last = found[-1]
+    return [*found[:-1], Block(last.parts, last.separator + block.separator)]
+
+
+def _without_end(parts: list[Text | Slot]) -> Block:
+    """White space at the end is what separates it from the next."""
+    last = parts[-1]
+    if not isinstance(last, Text) or not last.text.strip():
+        return Block(tuple(parts))
+    text = last.text.rstrip()
+    return Block((*parts[:-1], Text(text)), last.text[len(text) :])
+
+
+def _is_marked_text(part: Text | Slot) -> bool:
+    is_text = isinstance(part, Slot) and isinstance(part.expression, Template)
+    return is_text and isinstance(part, Slot) and part.stability is not None
+
+
+def _ends(before: Text | Slot | None) -> bool:
+    return before is None or (isinstance(before, Text) and before.text[-1:].isspace())
+
+
+def _begins(after: Text | Slot | None) -> bool:
+    return after is None or (isinstance(after, Text) and after.text[:1].isspace())
 
 
 def _is_whole(block: Block) -> bool:

@@ -27,6 +27,8 @@ from agentrt.ir.node import (
 from agentrt.ir.prompt_origin import Levels, levels_inside, levels_of
 from agentrt.ir.tool import ToolSpec
 
+_ROUNDS = 8
+
 Prompting: TypeAlias = LLMNode | AgentNode
 
 
@@ -47,7 +49,7 @@ class Layout:
 
     def run(self, graph: Graph) -> Graph:
         shown = shown_to_all(graph)
-        after = _rewritten(graph, {}, shown, is_top=True)
+        after = _settled(graph, shown)
         tools = canonical_tools(graph)
         return after if tools is graph.tools else replace(after, tools=tools)
 
@@ -88,6 +90,17 @@ class Layout:
         if shown:
             told.append(f"S3: {_count(shown, 'agent')} shown the same tools")
         return "; ".join(told) or "every prompt is as its node allows it to be"
+
+
+def _settled(graph: Graph, shown: tuple[str, ...]) -> Graph:
+    """Rewritten until there is nothing left to do: blocks that were moved may be cut otherwise."""
+    before = graph
+    for _ in range(_ROUNDS):
+        after = _rewritten(before, {}, shown, is_top=True)
+        if after is before:
+            return after
+        before = after
+    return graph  # prompts that never settle stay as they were
 
 
 def _rewritten(graph: Graph, given: Levels, shown: tuple[str, ...], *, is_top: bool) -> Graph:
