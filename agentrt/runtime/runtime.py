@@ -332,7 +332,7 @@ class Runtime:
             plan = self._compiled(traced)
             executable = Executable(plan.graph, traced.bindings, nodes=plan.nodes)
             known = self._executables[id(traced)] = _Compiled(traced, executable)
-        elif known.runs & (known.runs - 1) == 0:
+        elif self._work.is_known and known.runs & (known.runs - 1) == 0:
             # So far it was run a power of two times: durations are known better than at the last.
             known.executable.replan(self._compiled(traced).nodes)
         known.runs += 1
