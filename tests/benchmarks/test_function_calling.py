@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from agentrt.planner import Joined, PlanReader, TaskReady
 from tests.benchmarks import function_calling
+from tests.benchmarks.function_calling_jump import JumpingLoop
 from tests.benchmarks.function_calling_questions import (
     FILES,
     SHAPES,
@@ -110,3 +112,19 @@ def test_searches_take_as_long_as_published() -> None:
 def test_a_call_takes_its_overhead_its_prefill_and_its_decode() -> None:
     speed = Speed(overhead_s=0.5, prefill_tokens_per_s=1000, decode_tokens_per_s=50)
     assert speed.ideal_s(2000, 100) == 4.5
+
+
+def test_with_waits_skipped_calls_take_what_their_speeds_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTRT_DATA_DIR", str(tmp_path))
+    options = argparse.Namespace(
+        settings=["paper"], questions=1, scale=1.0, at_once=1, seed=3, jump=True
+    )
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        found, _ = runner.run(function_calling.run(options))
+    assert max(abs(row.late_s) for row in found) < 0.001
+    for shape in SHAPES:
+        here = {row.contender: row for row in found if row.shape == shape}
+        assert here["planner"].total_s <= here["planner, late"].total_s
+        assert here["agentrt"].total_s <= here["published"].total_s < here["react"].total_s
