@@ -38,6 +38,6 @@ class EmbeddedSettings:
     temperature: float = 0.0
     share_prefixes: bool = True
     saved_prefixes_mib: int = 512
-    drafting: DraftingWish = "measured"
+    drafting: DraftingWish = "off"
     pull_if_missing: bool = True
     cache_dir: Path | None = None
