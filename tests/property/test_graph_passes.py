@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrt.compiler.base import Pass
+from agentrt.compiler.analysis import node_plans
+from agentrt.compiler.base import NodePass, Pass
 from agentrt.compiler.passes.dedupe import Dedupe, is_deterministic
+from agentrt.compiler.passes.priorities import Priorities
 from agentrt.compiler.passes.prune import Prune, has_write_effects
-from agentrt.compiler.pipeline import DEFAULT_PASSES, compile_graph
+from agentrt.compiler.pipeline import DEFAULT_NODE_PASSES, DEFAULT_PASSES, compile_graph
 from agentrt.compiler.text import plan_to_text
+from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import Items, Use, rewrite_uses
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import InputNode
@@ -27,6 +30,21 @@ def test_a_pass_done_twice_is_done_once(each: Pass, graph: Graph) -> None:
     once.lint()
     each.ensures(graph, once)
     assert each.run(once) is once
+
+
+@pytest.mark.parametrize("each", DEFAULT_NODE_PASSES, ids=lambda each: each.name)
+@settings(deadline=None, max_examples=25)
+@given(graph=graphs(), has_durations=st.booleans())
+def test_noting_twice_is_noting_once(each: NodePass, graph: Graph, has_durations: bool) -> None:
+    estimates = WorkEstimates()
+    if has_durations:
+        estimates.observe("tool", "t", 3.0)
+    before = Priorities().note(graph, node_plans(graph), estimates)
+    once = each.note(graph, before, estimates)
+    each.ensures(graph, once)
+    assert list(once) == list(before)
+    assert each.note(graph, once, estimates) == once
+    assert each.summarise(graph, once, estimates)
 
 
 @settings(deadline=None, max_examples=100)
