@@ -80,10 +80,11 @@ def markers(prefixes: Sequence[Prefix], *, least_tokens: int = 1024) -> tuple[Ma
         least_tokens: What the model caches at least: 512, 1,024 or 4,096; shorter ones are not marked.
     """
     worth: list[tuple[float, int, Ttl]] = []
+    lives: tuple[Ttl, ...] = ("5m", "1h")
     for index, prefix in enumerate(prefixes):
-        ttl, price = min(
-            ((ttl, cost(prefix, ttl)) for ttl in WRITE_PRICES), key=lambda each: each[1]
-        )
+        prices = [cost(prefix, life) for life in lives]
+        price = min(prices)
+        ttl = lives[prices.index(price)]
         saved = (prefix.uses - price) * prefix.tokens
         if prefix.tokens >= least_tokens and saved > 0:
             worth.append((saved, index, ttl))

@@ -11,6 +11,7 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import CompileError, GraphError
 from agentrt.ir.expression import NodeId, Slot, Template, Text
 from agentrt.ir.graph import Graph
+from agentrt.ir.lint_value import is_object
 from agentrt.ir.node import (
     AgentNode,
     BranchNode,
@@ -65,7 +66,8 @@ def prompts_of(stored: StoredRun, graph: Graph | None = None) -> dict[str, Store
         graph = _planned(stored)
     if graph is None:
         return {}
-    given = stored.run.input if isinstance(stored.run.input, dict) else {}
+    given: Any = stored.run.input
+    given = given if is_object(given) else {}
     records = {node.node_id: node for node in stored.nodes if node.status == "finished"}
     scope = _Scope(graph, "", given, records, graph.tools)
     return {prompt.node_id: prompt for prompt in scope.prompts()}
