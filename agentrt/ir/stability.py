@@ -23,4 +23,5 @@ def rank(stability: Stability) -> int:
 
 def least_stable(stabilities: Iterable[Stability]) -> Stability:
     """That of something made of parts with these; `always` of nothing."""
-    return max(stabilities, key=rank, default="always")
+    nothing: Stability = "always"
+    return max(stabilities, key=rank, default=nothing)

@@ -136,6 +136,7 @@ async def test_no_tenant_names_contexts_of_other_requests_to_the_engine() -> Non
         refused = await door.ask("acme", vllm_xargs=held)
         assert refused.status_code == 400
         assert "vllm_xargs.agentrt_program" in refused.json()["error"]["message"]
+        harmless: Any
         for harmless in ({"own": 1}, "text", None, []):
             answer = await door.ask("acme", vllm_xargs=harmless)
             assert "for tenants" not in answer.text

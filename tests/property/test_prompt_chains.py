@@ -143,9 +143,11 @@ class Watched(PromptChains):
 
     measurings = 0
 
-    def measured(self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]) -> Measured:
+    def measured(
+        self, tools: tuple[ToolSpec, ...], messages: tuple[Message, ...], *, salt: str = ""
+    ) -> Measured:
         self.measurings += 1
-        return super().measured(tools, messages)
+        return super().measured(tools, messages, salt=salt)
 
 
 def test_agents_of_one_program_that_take_turns_are_each_measured_on() -> None:

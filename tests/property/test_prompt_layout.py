@@ -12,7 +12,7 @@ from agentrt.compiler.prompt_blocks import blocks_of, join_as_they_were
 from agentrt.compiler.prompt_order import as_blocks
 from agentrt.ir.expression import Const, Expression, Slot, Template, Text, Use
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import LAYOUTS, InputNode, LLMNode, ToolNode
+from agentrt.ir.node import LAYOUTS, InputNode, LLMNode, Node, ToolNode
 from agentrt.ir.prompt import PromptTemplate
 from agentrt.ir.prompt_origin import levels_of
 from agentrt.ir.stability import rank
@@ -47,7 +47,7 @@ _prompts = st.builds(
 
 def _graph(prompts: list[PromptTemplate], layouts: list[Any]) -> Graph:
     text = {"type": "string"}
-    nodes = [
+    nodes: list[Node] = [
         InputNode(id="q", schema=text),
         InputNode(id="r", schema=text),
         ToolNode(id="found", tool="look"),
