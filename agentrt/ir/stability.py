@@ -23,5 +23,8 @@ def rank(stability: Stability) -> int:
 
 def least_stable(stabilities: Iterable[Stability]) -> Stability:
     """That of something made of parts with these; `always` of nothing."""
-    nothing: Stability = "always"
-    return max(stabilities, key=rank, default=nothing)
+    found: Stability = "always"
+    for stability in stabilities:
+        if rank(stability) > rank(found):
+            found = stability
+    return found

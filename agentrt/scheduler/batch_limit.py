@@ -38,7 +38,10 @@ class BatchLimit:
         if not (self._policy.limits_batches and replica.running):
             return False
         batches = self._outlook.estimates.batches(replica.replica_id)
-        programs = self._entering.live / len(self._fleet.replicas)
+        # Of those that are neither here nor wait, nobody knows whether they come back.
+        active = replica.active_programs(now)
+        waiting = self._entering.calls / len(self._fleet.replicas)
+        programs = active + waiting
         prefill_s = self._outlook.prefill_s(replica.replica_id, *batches.mean_prompt)
         # Where others come for those that end, what counts is how many end in a time.
         backlog = programs / max(1.0 - self._entering.replaced, _LEAST_DRAINED)
@@ -47,18 +50,17 @@ class BatchLimit:
         if batches.observed < _WELL_KNOWN:
             worth = min(worth, _FIRST_RUNNING + batches.observed)
             duty = 1.0
-        running = (replica.active_programs(now) + 1) * duty
-        return running > worth and self._will_overflow(replica, call, programs)
+        running = (active + 1) * duty
+        return running > worth and self._will_overflow(replica, call, active, waiting)
 
-    def _will_overflow(self, replica: Replica, call: Call, programs: float) -> bool:
-        """Whether the contexts of `programs` programs, at their ends, outgrow the cache.
+    def _will_overflow(self, replica: Replica, call: Call, active: int, waiting: float) -> bool:
+        """Whether the contexts of so many programs, at their ends, outgrow the cache.
 
         Before anything has grown there, turns are taken to add as much as this prompt.
         """
         growth_blocks = replica.prompt_growth + replica.answer_growth
         entering_blocks = replica.needed_blocks(call.chain)
         turns = self._outlook.estimates.turns.left(call.program.workflow, 1)
-        outside = max(0.0, programs - len(replica.placed))
-        now_blocks = replica.occupied_blocks + outside * entering_blocks
-        grown_blocks = programs * turns * (growth_blocks or entering_blocks)
+        now_blocks = replica.occupied_blocks + waiting * entering_blocks
+        grown_blocks = (active + waiting) * turns * (growth_blocks or entering_blocks)
         return now_blocks + grown_blocks > replica.capacity_blocks

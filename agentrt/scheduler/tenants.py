@@ -60,6 +60,11 @@ class TenantQueues:
         return self._live
 
     @property
+    def calls(self) -> int:
+        """That wait here, of all tenants."""
+        return sum(len(tenant.waiting) for tenant in self._tenants.values())
+
+    @property
     def replaced(self) -> float:
         """Which part of the programs that ended lately others had come for since the one before.
 
