@@ -51,7 +51,10 @@ async def world(kind: ServerKind = VLLM) -> AsyncIterator[World]:
         elif call.json.get("max_tokens") == 1:
             await server.hang(call)
         else:
-            await call.respond(200, completion("I look."))
+            answer = completion("I look.")
+            characters = sum(len(message["content"]) for message in call.json["messages"])
+            answer["usage"]["prompt_tokens"] = characters // 4
+            await call.respond(200, answer)
 
     async with MisbehavingServer(behave) as server:
         log: list[Scheduled] = []

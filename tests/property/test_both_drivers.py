@@ -263,7 +263,10 @@ def run_for_real(made: Made, policy: str, max_running: int) -> list[Scheduled]:
             policy=lambda: named(policy), kv_tokens=KV_BLOCKS * 16, on_scheduled=log.append
         )
         async with (
-            Runtime(backend, clock=clock, scheduling=scheduling) as runtime,
+            # Streamed answers tell of first tokens, which the simulated server does at other times.
+            Runtime(
+                backend, clock=clock, scheduling=scheduling, without=["early-dispatch"]
+            ) as runtime,
             asyncio.TaskGroup() as tasks,
         ):
             for number, (arrives, of_one) in enumerate(made):
@@ -415,7 +418,7 @@ def has_ties(log: list[Scheduled]) -> bool:
                 owner = timer_id
             case CallReady():
                 owner = owners[event.call_id] = event.program_id
-            case CallFinished(call_id):
+            case CallFinished(call_id) | FirstToken(call_id):
                 owner = owners[call_id]
             case ProgramFinished(program_id):
                 owner = program_id

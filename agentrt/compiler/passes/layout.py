@@ -165,12 +165,15 @@ def _prompts(graph: Graph) -> Iterator[tuple[str, Prompting]]:
 
 
 def _content(node: Prompting) -> Counter[Any]:
-    """What a prompt says, in no order and without white space: moving keeps all of it."""
+    """What a prompt says, in no order and without white space: moving keeps all of it.
+
+    By characters, as a word that a block ends in the middle of is two pieces afterwards.
+    """
     content: Counter[Any] = Counter()
     for block in as_blocks(node.prompt):
         for part in block.parts:
             if isinstance(part, Text):
-                content.update(part.text.split())
+                content.update("".join(part.text.split()))
             else:
                 content[repr(part)] += 1
     return content
