@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from agentrt.compiler.passes.layout import Layout
+from agentrt.compiler.rewrite import with_bodies
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import AgentNode, BranchNode, LLMNode, LoopNode, MapNode, Node
+from agentrt.ir.node import AgentNode, LLMNode, Node
 from agentrt.ir.prompt_break import volatile_kind
 from agentrt.ir.prompt_origin import Placed, Segment, segments, walk_levels
 from agentrt.ir.stability import Stability, rank
@@ -99,11 +100,5 @@ def _moved(node: Node) -> Node:
     match node:
         case LLMNode() | AgentNode():
             return node if node.layout == "S3" else replace(node, layout="S2")
-        case MapNode():
-            return replace(node, body=all_moved(node.body))
-        case BranchNode():
-            return replace(node, then=all_moved(node.then), otherwise=all_moved(node.otherwise))
-        case LoopNode():
-            return replace(node, step=all_moved(node.step), until=all_moved(node.until))
         case _:
-            return node
+            return with_bodies(node, all_moved)

@@ -1,4 +1,4 @@
-"""A node with what it reads rewritten."""
+"""A node with what it reads rewritten, or the bodies it has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from agentrt.ir.expression import Expression, Slot, Template, Use, rewrite_uses
+from agentrt.ir.graph import Graph
 from agentrt.ir.node import (
     AgentNode,
     BranchNode,
@@ -39,6 +40,26 @@ def rewrite_node(node: Node, change: ReplaceUse) -> Node:
         case LoopNode():
             initial = rewrite_uses(node.initial, change)
             return replace(node, initial=initial, inputs=_inputs(node.inputs, change))
+        case _:
+            assert_never(node)
+
+
+def with_bodies(node: Node, change: Callable[[Graph], Graph]) -> Node:
+    """`node` with each of its bodies changed; `node` itself if they all stay the very same."""
+    match node:
+        case MapNode():
+            body = change(node.body)
+            return node if body is node.body else replace(node, body=body)
+        case BranchNode():
+            then, otherwise = change(node.then), change(node.otherwise)
+            is_same = then is node.then and otherwise is node.otherwise
+            return node if is_same else replace(node, then=then, otherwise=otherwise)
+        case LoopNode():
+            step, until = change(node.step), change(node.until)
+            is_same = step is node.step and until is node.until
+            return node if is_same else replace(node, step=step, until=until)
+        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
+            return node
         case _:
             assert_never(node)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from agentrt.estimates.stored_form import Json, a_field, a_list, a_number, an_object, unfit
+from agentrt.estimates.stored_form import Json, a_field, a_number, an_object, numbers
 from agentrt.estimates.three_terms import PRODUCTS, TERMS, add, solved
 
 _HALF_LIFE = 200.0
 _DECAY = 2.0 ** (-1.0 / _HALF_LIFE)
 _PRIOR_WEIGHT = 2e-4
 _SOLVE_EVERY = 4
+_ALWAYS_SOLVED = 16
 _SIZES_REMEMBERED = 100
 _SCALE = 1e-2  # tokens are counted in hundreds, so that products are near 1
 _MOST_TOKENS = 10**8
@@ -99,7 +100,7 @@ class BatchEstimates:
             weight=1.0 / seconds**2,
             decay=_DECAY,
         )
-        if self.observed < _SIZES_REMEMBERED or self.observed % _SOLVE_EVERY == 0:
+        if self.observed < _ALWAYS_SOLVED or self.observed % _SOLVE_EVERY == 0:
             self._cost = self._solved()
 
     def worth_running(self, programs: float, prefill_s: float) -> float:
@@ -142,11 +143,11 @@ class BatchEstimates:
     def from_json(cls, data: Json) -> BatchEstimates:
         """What `to_json` gave. Raises `StoreError` for anything else."""
         fields = an_object(data)
-        estimates = cls(StepCost(*_numbers(a_field(fields, "prior"), TERMS)))
+        estimates = cls(StepCost(*numbers(a_field(fields, "prior"), TERMS, most=_LARGEST_STORED)))
         estimates.observed = int(a_number(a_field(fields, "observed"), most=1e15))
-        estimates._products = _numbers(a_field(fields, "products"), PRODUCTS)
-        estimates._answers = _numbers(a_field(fields, "answers"), TERMS)
-        sizes = _numbers(a_field(fields, "sizes"), TERMS)
+        estimates._products = numbers(a_field(fields, "products"), PRODUCTS, most=_LARGEST_STORED)
+        estimates._answers = numbers(a_field(fields, "answers"), TERMS, most=_LARGEST_STORED)
+        sizes = numbers(a_field(fields, "sizes"), TERMS, most=_LARGEST_STORED)
         estimates._prompt_tokens, estimates._computed_tokens, estimates._answered_tokens = sizes
         if estimates.observed:
             estimates._cost = estimates._solved()
@@ -156,10 +157,3 @@ class BatchEstimates:
         scaled = [value / _SCALE for value in self.prior]
         found = solved(self._products, self._answers, scaled, trust=_PRIOR_WEIGHT)
         return StepCost(*(value * _SCALE for value in found))
-
-
-def _numbers(data: Json, count: int) -> list[float]:
-    values = a_list(data)
-    if len(values) != count:
-        raise unfit(f"{len(values)} numbers, not {count}")
-    return [a_number(value, most=_LARGEST_STORED) for value in values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from agentrt.estimates.stored_form import Json, a_field, a_list, a_number, an_object, unfit
+from agentrt.estimates.stored_form import Json, a_field, a_number, an_object, numbers
 from agentrt.estimates.three_terms import PRODUCTS, TERMS, add, solved
 
 _SCALE = 1e-3
@@ -138,10 +138,12 @@ class PrefillEstimates:
     def from_json(cls, data: Json) -> PrefillEstimates:
         """What `to_json` gave. Raises `StoreError` for anything else."""
         fields = an_object(data)
-        estimates = cls(PrefillCost(*_numbers(a_field(fields, "prior"), TERMS)))
+        estimates = cls(
+            PrefillCost(*numbers(a_field(fields, "prior"), TERMS, most=_LARGEST_STORED))
+        )
         estimates.observed = int(a_number(a_field(fields, "observed"), most=1e15))
-        estimates._products = _numbers(a_field(fields, "products"), PRODUCTS)
-        estimates._answers = _numbers(a_field(fields, "answers"), TERMS)
+        estimates._products = numbers(a_field(fields, "products"), PRODUCTS, most=_LARGEST_STORED)
+        estimates._answers = numbers(a_field(fields, "answers"), TERMS, most=_LARGEST_STORED)
         estimates._low = a_number(a_field(fields, "low"), least=-100.0, most=100.0)
         estimates._slower = a_number(a_field(fields, "slower"), least=-100.0, most=100.0)
         if estimates.observed:
@@ -168,10 +170,3 @@ class PrefillEstimates:
         scaled = (constant, linear / _SCALE, quadratic / _SCALE**2)
         found = solved(self._products, self._answers, scaled, trust=_PRIOR_WEIGHT)
         return PrefillCost(found[0], found[1] * _SCALE, found[2] * _SCALE**2)
-
-
-def _numbers(data: Json, count: int) -> list[float]:
-    values = a_list(data)
-    if len(values) != count:
-        raise unfit(f"{len(values)} numbers, not {count}")
-    return [a_number(value, most=_LARGEST_STORED) for value in values]

@@ -67,3 +67,11 @@ def a_field(fields: Mapping[str, Json], name: str) -> Json:
     if name not in fields:
         raise unfit(f"no {name!r}")
     return fields[name]
+
+
+def numbers(data: Json, count: int, *, most: float) -> list[float]:
+    """So many numbers from 0 to `most`."""
+    values = a_list(data)
+    if len(values) != count:
+        raise unfit(f"{len(values)} numbers, not {count}")
+    return [a_number(value, most=most) for value in values]

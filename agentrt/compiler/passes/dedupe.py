@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from agentrt.compiler.calls import calls_of, outermost
-from agentrt.compiler.rewrite import rewrite_node
+from agentrt.compiler.rewrite import rewrite_node, with_bodies
 from agentrt.errors import GraphError
 from agentrt.ir.expression import Const, Expression, NodeId, Use, rewrite_uses
 from agentrt.ir.graph import Graph
@@ -104,7 +104,7 @@ def _deduped(graph: Graph, tools: Mapping[str, ToolSpec]) -> Graph:
 
     left: dict[NodeId, Node] = {}
     for node_id in topological_order(graph):
-        node = _inside(graph.by_id[node_id], tools)
+        node = with_bodies(graph.by_id[node_id], lambda body: _deduped(body, tools))
         if any(read in instead for read in graph.dependencies[node_id]):
             node = rewrite_node(node, change)
         if is_deterministic(node, tools):
@@ -118,26 +118,6 @@ def _deduped(graph: Graph, tools: Mapping[str, ToolSpec]) -> Graph:
     if is_same:
         return graph
     return replace(graph, nodes=nodes, output=rewrite_uses(graph.output, change))
-
-
-def _inside(node: Node, tools: Mapping[str, ToolSpec]) -> Node:
-    """`node` with its bodies deduped; `node` itself if there is nothing to do in them."""
-    match node:
-        case MapNode():
-            body = _deduped(node.body, tools)
-            return node if body is node.body else replace(node, body=body)
-        case BranchNode():
-            then, otherwise = _deduped(node.then, tools), _deduped(node.otherwise, tools)
-            is_same = then is node.then and otherwise is node.otherwise
-            return node if is_same else replace(node, then=then, otherwise=otherwise)
-        case LoopNode():
-            step, until = _deduped(node.step, tools), _deduped(node.until, tools)
-            is_same = step is node.step and until is node.until
-            return node if is_same else replace(node, step=step, until=until)
-        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
-            return node
-        case _:
-            assert_never(node)
 
 
 def _content(node: Node) -> str:

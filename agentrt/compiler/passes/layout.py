@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, assert_never
 from agentrt.compiler.analysis import static_text
 from agentrt.compiler.canonical_tools import canonical_tools, shown_to_all
 from agentrt.compiler.prompt_order import Siblings, as_blocks, ordered, siblings_of
+from agentrt.compiler.rewrite import with_bodies
 from agentrt.errors import GraphError
 from agentrt.ir.expression import Text
 from agentrt.ir.graph import Graph
@@ -132,12 +133,8 @@ def _node(
             made = replace(node, prompt=ordered(node, levels, siblings))
         case AgentNode():
             made = _agent(replace(node, prompt=ordered(node, levels, siblings)), shown)
-        case MapNode():
-            made = replace(node, body=body(node.body))
-        case BranchNode():
-            made = replace(node, then=body(node.then), otherwise=body(node.otherwise))
-        case LoopNode():
-            made = replace(node, step=body(node.step), until=body(node.until))
+        case MapNode() | BranchNode() | LoopNode():
+            made = with_bodies(node, body)
         case InputNode() | ToolNode() | PlanNode():
             return node
         case _:

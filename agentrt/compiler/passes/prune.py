@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from agentrt.compiler.calls import calls_of, outermost
+from agentrt.compiler.rewrite import with_bodies
 from agentrt.errors import GraphError
 from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
@@ -88,7 +89,11 @@ def has_write_effects(node: Node, tools: Mapping[str, ToolSpec]) -> bool:
 
 def _pruned(graph: Graph, tools: Mapping[str, ToolSpec]) -> Graph:
     live = _live(graph, tools)
-    nodes = tuple(_inside(node, tools) for node in graph.nodes if node.id in live)
+    nodes = tuple(
+        with_bodies(node, lambda body: _pruned(body, tools))
+        for node in graph.nodes
+        if node.id in live
+    )
     is_same = len(nodes) == len(graph.nodes) and all(map(operator.is_, nodes, graph.nodes))
     return graph if is_same else replace(graph, nodes=nodes)
 
@@ -104,26 +109,6 @@ def _live(graph: Graph, tools: Mapping[str, ToolSpec]) -> set[NodeId]:
             live.add(node_id)
             waiting += graph.dependencies[node_id]
     return live
-
-
-def _inside(node: Node, tools: Mapping[str, ToolSpec]) -> Node:
-    """`node` with its bodies pruned; `node` itself if there is nothing to prune in them."""
-    match node:
-        case MapNode():
-            body = _pruned(node.body, tools)
-            return node if body is node.body else replace(node, body=body)
-        case BranchNode():
-            then, otherwise = _pruned(node.then, tools), _pruned(node.otherwise, tools)
-            is_same = then is node.then and otherwise is node.otherwise
-            return node if is_same else replace(node, then=then, otherwise=otherwise)
-        case LoopNode():
-            step, until = _pruned(node.step, tools), _pruned(node.until, tools)
-            is_same = step is node.step and until is node.until
-            return node if is_same else replace(node, step=step, until=until)
-        case InputNode() | ToolNode() | LLMNode() | AgentNode() | PlanNode():
-            return node
-        case _:
-            assert_never(node)
 
 
 def _writers(graph: Graph) -> Iterator[str]:
