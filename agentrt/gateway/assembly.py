@@ -222,6 +222,8 @@ class _Parts:
             admitted=self.tenants.admitted,
             passthrough=lambda replica: engines.passthrough(replica.replica_id),
             hinting=engines.hints,
+            isolating=engines.isolating,
+            hints_refused=engines.hinting.refused,
             passthroughs=self._up,
             is_ready=self._is_ready,
             metrics=self.metrics.page,

@@ -84,6 +84,10 @@ class Engines:
         """What to add to a request that goes there now."""
         return self.hinting.fields(replica.replica_id, replica.capabilities, hints)
 
+    def isolating(self, replica: Replica, hints: Hints) -> HintFields:
+        """The part of it that keeps tenants apart."""
+        return self.hinting.isolating(replica.replica_id, replica.capabilities, hints)
+
     async def aclose(self) -> None:
         """Give up all connections."""
         for engine in self._engines.values():

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
 
+from agentrt.backends.hints import HintFields
 from agentrt.backends.http_errors import error_for
 from agentrt.backends.passthrough import PassedAnswer, Passthrough
-from agentrt.errors import BackendError, InvalidAnswer, RunCancelled
+from agentrt.errors import BackendError, InvalidAnswer, RequestRejected, RunCancelled
 from agentrt.gateway.answers import AnswerReader
 from agentrt.gateway.asked import Asked
 from agentrt.gateway.client_answer import ClientAnswer, RawHeaders
@@ -22,6 +23,7 @@ from agentrt.ir.request import Completion
 from agentrt.runtime.pool import Replica
 
 _SUCCESS = 2
+_UNKNOWN_FIELD_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 _DONE = b"data: [DONE]"
 _END_WITHIN_S = 1.0
 """How long a server may take to end a stream after it has said that this was all."""
@@ -72,6 +74,19 @@ class Forwarding:
         self.replica_id = replica.replica_id
         self.program_id = hints.program_id
         told = self._services.hinting(replica, hints)
+        try:
+            return await self._exchanged(replica, told)
+        except RequestRejected as refusal:
+            isolating = self._services.isolating(replica, hints)
+            if refusal.status not in _UNKNOWN_FIELD_STATUSES or isolating == told:
+                raise
+        # It may be what was added that the server does not take, though it said that it knows it.
+        completion = await self._exchanged(replica, isolating)
+        self._services.hints_refused(replica.replica_id)
+        return completion
+
+    async def _exchanged(self, replica: Replica, told: HintFields) -> Completion:
+        """Send it with `told` added, and the answer to the client."""
         body = body_to_send(self._asked, told)
         passthrough = self._services.passthrough(replica)
         headers: Mapping[str, str] = to_server(self._headers, request_id=self._request_id) | {

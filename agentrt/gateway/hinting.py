@@ -60,7 +60,7 @@ class Hinting:
         replica = self._replica(replica_id)
         takes = capabilities.takes
         if replica.is_refused:
-            return self._translated(replica_id, takes, hints, ("isolation",))
+            return self.isolating(replica_id, capabilities, hints)
         always = self._translated(replica_id, takes, hints, _ALWAYS)
         whole = self._translated(replica_id, takes, hints, _WITH_CACHING)
         if whole == always:
@@ -69,6 +69,12 @@ class Hinting:
         # Where nothing is reported, nothing can be found out: the server's word has to do.
         is_told = capabilities.reports_cached_tokens
         return whole if replica.trial.is_on or not is_told else always
+
+    def isolating(
+        self, replica_id: ReplicaId, capabilities: Capabilities, hints: Hints
+    ) -> HintFields:
+        """The part of them that keeps tenants apart."""
+        return self._translated(replica_id, capabilities.takes, hints, ("isolation",))
 
     def answered(self, replica_id: ReplicaId, usage: Usage, *, expected_tokens: float) -> None:
         """A replica has answered, and said how much of the prompt it had cached.

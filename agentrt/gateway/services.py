@@ -13,6 +13,7 @@ from agentrt.gateway.turns import Caller, Turns
 from agentrt.ir.hints import Hints
 from agentrt.ir.request import Usage
 from agentrt.runtime.pool import Replica
+from agentrt.scheduler.events import ReplicaId
 
 Headers: TypeAlias = Mapping[str, str]
 """By their names in lower case."""
@@ -61,6 +62,8 @@ class Services:
             many tokens; raises `RateLimited`.
         passthrough: To the server of a replica.
         hinting: What a replica is told beside the request.
+        isolating: The part of it that keeps tenants apart, which is never left out.
+        hints_refused: That replica has refused a request with the rest of it, and not without.
         passthroughs: To all servers that are up.
         is_ready: A replica of each model is up.
         metrics: A page for Prometheus.
@@ -76,6 +79,8 @@ class Services:
     admitted: Callable[[Caller, int], AbstractAsyncContextManager[Spending]]
     passthrough: Callable[[Replica], Passthrough]
     hinting: Callable[[Replica, Hints], HintFields]
+    isolating: Callable[[Replica, Hints], HintFields]
+    hints_refused: Callable[[ReplicaId], None]
     passthroughs: Callable[[], Sequence[Passthrough]]
     is_ready: Callable[[], bool]
     metrics: Callable[[], bytes]

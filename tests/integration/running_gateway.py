@@ -148,6 +148,8 @@ async def running_gateway(
         admitted=door.admitted,
         passthrough=lambda replica: by_id[replica.replica_id],
         hinting=lambda _replica, _hints: added or HintFields(),
+        isolating=lambda _replica, _hints: added or HintFields(),
+        hints_refused=lambda _replica_id: None,
         passthroughs=lambda: list(by_id.values()),
         is_ready=lambda: bool(turns.backends),
         metrics=lambda: b"agentrt_requests_total 1\n",

@@ -16,7 +16,7 @@ from agentrt.gateway.assembly import Gateway, gateway
 from agentrt.gateway.keys import hash_of, new_key
 from agentrt.gateway.server import serve
 from agentrt.gateway.settings import GatewaySettings
-from tests.integration.misbehaving_server import Call, stream, whole_stream
+from tests.integration.misbehaving_server import Call, completion, stream, whole_stream
 from tests.integration.stub_engine import StubEngine, hang
 
 KEYS = {"acme": new_key(), "zeta": new_key(), "open": new_key()}
@@ -45,6 +45,26 @@ class SaltedEngine(StubEngine):
     @property
     def salts(self) -> list[Any]:
         return [body.get("cache_salt") for body in self.asked]
+
+
+class ProudEngine(SaltedEngine):
+    """Says that it knows `priority`, and refuses requests that have one, as older servers do."""
+
+    async def _respond(self, call: Call) -> None:
+        if call.path != "/v1/chat/completions":
+            await super()._respond(call)
+        elif not isinstance(call.json["messages"], list):
+            known = SALT_IS_KNOWN + SALT_IS_KNOWN.replace("cache_salt", "priority")
+            await call.respond(400, {"error": {"message": known}})
+        else:
+            self.asked.append(call.json)
+            await self._answered(call)
+
+    async def _answered(self, call: Call) -> None:
+        if "priority" in call.json:
+            await call.respond(400, {"error": {"message": "priority scheduling is not enabled"}})
+        else:
+            await call.respond(200, completion("Hello"))
 
 
 def settings(engine: StubEngine, **more: Any) -> GatewaySettings:
@@ -238,3 +258,29 @@ async def test_what_is_logged_of_a_failure_names_no_key(caplog: Any) -> None:
     shown = caplog.text + answer.text
     for secret in (*KEYS.values(), ENGINE_KEY, "the secret plan"):
         assert secret not in shown
+
+
+async def test_hints_that_an_engine_refuses_are_left_out_and_salts_never() -> None:
+    async with ProudEngine() as engine, served(settings(engine)) as door:
+        answers = [await door.ask("acme", text) for text in ("one", "two")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    # Refused once, asked again without, and from then on not told at all.
+    assert ["priority" in body for body in engine.asked] == [True, False, False]
+    assert len(set(engine.salts)) == 1
+    assert None not in engine.salts
+
+
+async def test_a_client_s_own_mistake_is_told_in_the_engine_s_words_and_hints_stay() -> None:
+    class Picky(ProudEngine):
+        async def _answered(self, call: Call) -> None:
+            if call.json.get("temperature") == 99:
+                await call.respond(400, {"error": {"message": "temperature is too high"}})
+            else:
+                await call.respond(200, completion("Hello"))
+
+    async with Picky() as engine, served(settings(engine)) as door:
+        refused = await door.ask("acme", temperature=99)
+        assert (await door.ask("acme", "again")).status_code == 200
+    assert refused.status_code == 400
+    assert refused.json() == {"error": {"message": "temperature is too high"}}
+    assert ["priority" in body for body in engine.asked] == [True, False, True]
