@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
@@ -135,12 +135,15 @@ class LiveProgram:
         self.seen = (*kept[1 - _CONTEXTS :], (replica_id, context))
         return served.completion.usage.prompt_tokens * seen / max(block_count(prompt), 1)
 
-    def choose(self, pools: tuple[Pool, ...]) -> Pool:
-        """Where it is, if that serves the model and is up; else the least busy one that is."""
-        if self.pool is not None and self.pool in pools and (self.pool.is_up or not pools[0].is_up):
-            return self.pool
-        up = [pool for pool in pools if pool.is_up] or pools
-        self.pool = min(up, key=lambda pool: len(pool.scheduler.programs))
+    def choose(self, pools: tuple[Pool, ...], failed_at: Collection[ReplicaId] = ()) -> Pool:
+        """Where it is, if that serves the model and is up; else the least busy one that is.
+
+        Of those that have only replicas where it has `failed_at`, none, unless there are no others.
+        """
+        sound = [pool for pool in pools if any(up not in failed_at for up in pool.up_ids)]
+        able = sound or [pool for pool in pools if pool.is_up] or pools
+        if self.pool is None or self.pool not in able:
+            self.pool = min(able, key=lambda pool: len(pool.scheduler.programs))
         return self.pool
 
     @property

@@ -202,7 +202,7 @@ class Programs(Generic[R]):
             return await sending.send(replica, hints)
 
         while True:
-            pool = program.choose(pools)
+            pool = program.choose(pools, sending.failed_at)
             try:
                 return await program.scheduled.complete(
                     asked.request,
@@ -244,7 +244,9 @@ class Programs(Generic[R]):
         hints = Hints(tenant=caller.tenant)
         while True:
             pool = await self._replicas.models.find_up(model)
-            replica_id = min(pool.up_ids, key=lambda up: self._embedding.get(up, 0))
+            replica_id = min(
+                pool.up_ids, key=lambda up: (up in sending.failed_at, self._embedding.get(up, 0))
+            )
             self._embedding[replica_id] = self._embedding.get(replica_id, 0) + 1
             try:
                 return await sending.send(pool.replica(replica_id), hints)

@@ -13,6 +13,7 @@ from agentrt.ir.hints import Hints
 from agentrt.ir.request import Completion
 from agentrt.runtime.backoff import backend_wait_s
 from agentrt.runtime.pool import Replica
+from agentrt.scheduler.events import ReplicaId
 
 MOST_ATTEMPTS = 3
 _LONGEST_WAIT_S = 5.0
@@ -25,6 +26,7 @@ class Sending:
     Attributes:
         attempts: How often it was sent.
         replica_id: Where it was sent last; empty: it has not been.
+        failed_at: Where it came to no answer.
         sent_at, begun_at: When it was sent last, and when the answer began; None: not yet.
     """
 
@@ -33,6 +35,7 @@ class Sending:
     ) -> None:
         self.attempts = 0
         self.replica_id = ""
+        self.failed_at: set[ReplicaId] = set()
         self.sent_at: float | None = None
         self.begun_at: float | None = None
         self._forward = forward
@@ -60,6 +63,7 @@ class Sending:
             completion = await self._forward(replace(replica, first_token=first_token), hints)
         except BackendError as error:
             self._failed = error
+            self.failed_at.add(replica.replica_id)
             self._replicas.failed(replica.replica_id, error)
             raise
         self._replicas.succeeded(replica.replica_id)

@@ -300,8 +300,9 @@ class Pool:
         except asyncio.CancelledError:
             self._ended(ready.call_id, call, CallCancelled(ready.call_id))
             raise
-        except BaseException:
-            self._ended(ready.call_id, call, CallFailed(ready.call_id))
+        except BaseException as error:
+            moves = isinstance(error, BackendError) and error.retryable
+            self._ended(ready.call_id, call, CallFailed(ready.call_id, moves))
             raise
         self._ended(ready.call_id, call, finished)
         return completion

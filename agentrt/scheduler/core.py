@@ -96,7 +96,7 @@ class Scheduler:
             case ToolStarted() | ToolFinished():
                 self._tool(event, now)
             case CallFailed():
-                self._ended(self._stepped(event), now)
+                self._failed(event, now)
             case CallCancelled(call_id):
                 self._cancelled(self._call(call_id, event), now, actions)
             case ProgramArrived() | ProgramIdle() | ProgramFinished() | ProgramCancelled():
@@ -177,11 +177,21 @@ class Scheduler:
         call = self._stepped(event)
         program = call.program
         program.turns += 1
+        if program.failed_at and call.sent_at is not None:
+            since = call.sent_at
+            program.failed_at = {on: at for on, at in program.failed_at.items() if at > since}
         pause = _paused(call, event.context, now, is_last=call.is_last or event.is_last)
         self.outlook.call_finished(call, event.usage, pause)
         self._places.learn(call, event.usage, now)
         self._ended(call, now, pause)
         self.outlook.call_answered(call, event.usage)
+
+    def _failed(self, event: CallFailed, now: float) -> None:
+        call = self._stepped(event)
+        replica_id = call.replica_id
+        self._ended(call, now)
+        if event.moves and replica_id is not None:
+            self._places.failed(call.program, replica_id, now)
 
     def _ended(self, call: Call, now: float, pause: Pause | None = None) -> None:
         """A call is over, one way or another."""

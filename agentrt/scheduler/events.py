@@ -127,9 +127,15 @@ class CallFinished:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """A call that was sent has failed. The driver makes it ready again, or ends the program."""
+    """A call that was sent has failed. The driver makes it ready again, or ends the program.
+
+    Attributes:
+        moves: Its replica may be to blame: where there is another one, the program goes on there, with
+            this call and all others, once none of its calls is at work where this one has failed.
+    """
 
     call_id: CallId
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from agentrt.errors import InvariantError
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.occupancies import Occupancies
@@ -55,6 +57,13 @@ class Fleet:
         """Where `call` was sent."""
         return None if call.replica_id is None else self.replicas.get(call.replica_id)
 
+    def avoided(self, program: Program) -> Collection[ReplicaId]:
+        """Where calls of `program` have failed and it should not go; nowhere, if that is everywhere."""
+        failed_at = program.failed_at
+        if not failed_at or all(replica_id in failed_at for replica_id in self.replicas):
+            return ()
+        return failed_at
+
     def mark(self, replica: Replica) -> None:
         """Something has changed on `replica` that may let others go on or in there."""
         self._changed[replica.replica_id] = None
@@ -85,9 +94,11 @@ class Fleet:
         """Whether `replica` has changed since there were `since` changes."""
         return self._changed_at[replica.replica_id] > since
 
-    def emptiest(self, besides: Replica | None) -> Replica | None:
-        """The least occupied replica with a free slot, of all but one."""
-        return self._occupancies.emptiest(besides)
+    def emptiest(
+        self, besides: Replica | None, avoided: Collection[ReplicaId] = ()
+    ) -> Replica | None:
+        """The least occupied replica with a free slot, of all but one and those to be avoided."""
+        return self._occupancies.emptiest(besides, avoided)
 
     def check(self) -> None:
         """Raises `InvariantError` if a count is off."""

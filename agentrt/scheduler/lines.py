@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from agentrt.scheduler.fleet import Fleet
@@ -43,6 +44,8 @@ class Lines:
             return
         if home is not None:
             call.move_at = self._policy.move_at(call, home, self._outlook)
+            if home.replica_id in self._fleet.avoided(call.program):
+                call.move_at = -math.inf
         self.entering.add(call, rank)
         self.has_newcomers = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.replica import Replica
@@ -37,19 +37,23 @@ class Occupancies:
     def remove(self, replica_id: ReplicaId) -> None:
         self._offered.pop(replica_id, None)
 
-    def emptiest(self, besides: Replica | None) -> Replica | None:
-        """The least occupied replica with a free slot, of all but one."""
+    def emptiest(
+        self, besides: Replica | None, avoided: Collection[ReplicaId] = ()
+    ) -> Replica | None:
+        """The least occupied replica with a free slot, of all but one and those to be avoided."""
         heap = self._heap
-        aside: tuple[float, ReplicaId] | None = None
+        aside: list[tuple[float, ReplicaId]] = []
         while heap:
             occupancy, replica_id = heap[0]
             if self._offered.get(replica_id) != occupancy:
                 heapq.heappop(heap)  # it has changed since
-            elif besides is not None and replica_id == besides.replica_id:
-                aside = heapq.heappop(heap)
+            elif (besides is not None and replica_id == besides.replica_id) or (
+                replica_id in avoided
+            ):
+                aside.append(heapq.heappop(heap))
             else:
                 break
         found = self._replicas[heap[0][1]] if heap else None
-        if aside is not None:
-            heapq.heappush(heap, aside)
+        for entry in aside:
+            heapq.heappush(heap, entry)
         return found

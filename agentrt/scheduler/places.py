@@ -55,6 +55,7 @@ class Places:
 
     def wait(self, call: Call, now: float) -> None:
         """`call` wants to go. The branch that it goes on with is kept for it."""
+        self._leave_failing(call.program)
         home = self.fleet.home(call.program)
         if call.program.has_place and home is not None:
             call.context = home.branch_of(call.program, call.chain)
@@ -74,6 +75,20 @@ class Places:
         home = self.fleet.home(call.program)
         if home is not None:
             self.room.unpin(call, home)
+
+    def failed(self, program: Program, replica_id: ReplicaId, now: float) -> None:
+        """A call of `program` has failed there, and the replica may be to blame."""
+        program.failed_at[replica_id] = now
+        self._leave_failing(program)
+
+    def _leave_failing(self, program: Program) -> None:
+        """Give up a place where calls fail. Not under calls that are at work there: those may succeed."""
+        home = self.fleet.home(program)
+        if home is None or home.replica_id not in self.fleet.avoided(program):
+            return
+        if program.has_place and not any(call.is_sent for call in program.calls.values()):
+            self.room.take_back(program, home)
+            self.lines.send_outside(program, home)
 
     def first_token(self, call: Call, now: float) -> None:
         """The prompt of `call` is computed: those that were to find it there may go."""
@@ -216,6 +231,8 @@ class Places:
         head = self.lines.entering.first()
         if head is None or self.lines.entering.rank(head) >= replica.returning.rank(call.call_id):
             return False
+        if replica.replica_id in self.fleet.avoided(head.program):
+            return False
         home = self.fleet.home(head.program)
         may_come = home is None or home is replica or now >= head.move_at
         if not may_come or self._guards.refuse(head.program, replica, now):
@@ -236,7 +253,7 @@ class Places:
         is_whole = len(call.program.calls) == 1 and len(call.program.contexts) <= 1
         if not is_whole or now < self._policy.move_at(call, home, self._outlook):
             return None
-        found = self.fleet.emptiest(home)
+        found = self.fleet.emptiest(home, self.fleet.avoided(call.program))
         if found is None:
             return None
         short = self._policy.short_to_enter(found, call, found.needed_blocks(call.chain))
@@ -271,20 +288,28 @@ class Places:
 
     def _candidates(self, call: Call, now: float, *, is_due: bool) -> Iterator[Replica]:
         """Replicas that may have room for `call` now, and had none when it was tried last."""
-        home = self.fleet.home(call.program)
-        if home is not None:
+        home, avoided = self.fleet.home(call.program), self.fleet.avoided(call.program)
+        if home is not None and home.replica_id not in avoided:
             if is_due or self.fleet.has_news(home, call.tried_at):
                 yield home
             if now < call.move_at:
                 return
-        preferred = self._guards.preferred(call.program, self.fleet.replicas)
+        replicas = self.fleet.replicas
+        if avoided:
+            replicas = {id_: replica for id_, replica in replicas.items() if id_ not in avoided}
+        preferred = self._guards.preferred(call.program, replicas)
         if preferred is not None:
             yield preferred
-        emptiest = self.fleet.emptiest(home)
-        if emptiest is None or emptiest is preferred:
-            return
-        if is_due or self.fleet.has_news(emptiest, call.tried_at):
+        emptiest = self.fleet.emptiest(home, avoided)
+        if (
+            emptiest is not None
+            and emptiest is not preferred
+            and (is_due or self.fleet.has_news(emptiest, call.tried_at))
+        ):
             yield emptiest
+        if avoided and now - call.ready_at > self._policy.patience_s:
+            # The others have had no room for too long; it may be better there by now.
+            yield from (self.fleet.replicas[id_] for id_ in avoided if id_ in self.fleet.replicas)
 
     def _has_room(self, replica: Replica, call: Call, now: float) -> bool:
         if not replica.has_free_slot or self._guards.refuse(call.program, replica, now):

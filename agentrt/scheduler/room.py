@@ -179,6 +179,8 @@ class Room:
         if is_gone or self._lines.entering.first() is not None:
             return
         program = pause.program
+        if replica.replica_id in self._fleet.avoided(program):
+            return
         returning = Call("", program, pause.context, 0, now)
         needed = replica.needed_blocks(pause.context)
         if self._policy.short_to_enter(replica, returning, needed) > 0:

@@ -230,6 +230,8 @@ class Program:
         attained_s: Engine time its calls have had, in seconds (Autellix's attained service).
         turns: Calls that have ended.
         has_ended: It has finished or was cancelled.
+        failed_at: Replicas where its calls have failed, and when the last did; those are forgotten
+            once a call that was sent since has its answer.
     """
 
     __slots__ = (
@@ -238,6 +240,7 @@ class Program:
         "calls",
         "contexts",
         "deadline_at",
+        "failed_at",
         "has_ended",
         "has_place",
         "last_tool",
@@ -277,6 +280,7 @@ class Program:
         self.has_ended = False
         self.attained_s = 0.0
         self.turns = 0
+        self.failed_at: dict[ReplicaId, float] = {}
 
     @property
     def phase(self) -> ProgramPhase:

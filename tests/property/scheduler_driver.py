@@ -209,7 +209,8 @@ class World:
         takes_s = self._random.uniform(0.2, 3.0)
         self._push(now + takes_s / 2, FirstToken(call_id))
         if self._random.random() < 0.05:
-            self._push(now + takes_s, CallFailed(call_id))
+            is_its_replicas = self._random.random() < 0.5
+            self._push(now + takes_s, CallFailed(call_id, is_its_replicas))
             return
         last = chain[-1]
         context = chained([*chain, Run(last.first + last.count, self._random.randint(1, 5))])

@@ -371,7 +371,7 @@ def test_another_try_is_another_call() -> None:
     watched = Watched(ScriptedBackend(answers))
     assert watched.run(lambda runtime: runtime.run(asked, "?")) == "fine"
     assert [event.call_id for event in watched.of(CallReady)] == ["c1", "c2", "c3"]
-    assert watched.of(CallFailed) == [CallFailed("c1"), CallFailed("c2")]
+    assert watched.of(CallFailed) == [CallFailed("c1", moves=True), CallFailed("c2", moves=True)]
     assert watched.log[-1].at >= 7.0
     assert_nothing_is_left(watched.log)
 
