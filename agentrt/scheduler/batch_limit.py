@@ -39,7 +39,7 @@ class BatchLimit:
             return False
         batches = self._outlook.estimates.batches(replica.replica_id)
         # Of those that are neither here nor wait, nobody knows whether they come back.
-        active = replica.active_programs(now)
+        active = replica.active.count(now)
         waiting = self._entering.calls / len(self._fleet.replicas)
         programs = active + waiting
         prefill_s = self._outlook.prefill_s(replica.replica_id, *batches.mean_prompt)
@@ -54,13 +54,10 @@ class BatchLimit:
         return running > worth and self._will_overflow(replica, call, active, waiting)
 
     def _will_overflow(self, replica: Replica, call: Call, active: int, waiting: float) -> bool:
-        """Whether the contexts of so many programs, at their ends, outgrow the cache.
-
-        Before anything has grown there, turns are taken to add as much as this prompt.
-        """
-        growth_blocks = replica.prompt_growth + replica.answer_growth
+        """Whether the contexts of so many programs, at their ends, outgrow the cache."""
         entering_blocks = replica.needed_blocks(call.chain)
+        growth_blocks = replica.likely_growth(entering_blocks)
         turns = self._outlook.estimates.turns.left(call.program.workflow, 1)
         now_blocks = replica.occupied_blocks + waiting * entering_blocks
-        grown_blocks = (active + waiting) * turns * (growth_blocks or entering_blocks)
+        grown_blocks = (active + waiting) * turns * growth_blocks
         return now_blocks + grown_blocks > replica.capacity_blocks

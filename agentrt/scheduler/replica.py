@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from agentrt.ir.prefix import Chain, block_count, first_blocks, shared_blocks
+from agentrt.scheduler.active_programs import ActivePrograms
 from agentrt.scheduler.decoding import Decoding
 from agentrt.scheduler.duty import Duty
 from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
@@ -17,6 +18,7 @@ from agentrt.scheduler.waiting import WaitingCalls
 
 _UNBOUNDED = 1 << 62
 _GROWTHS_REMEMBERED = 64
+_GROWTHS_KNOWN, _ANSWERS_KNOWN = 8, 32
 _SHRINK, _GROW, _LEAST_SHARE = 0.25, 0.002, 0.1
 
 
@@ -26,6 +28,7 @@ class Replica:
     Attributes:
         running: Calls that were sent and have not ended.
         placed: Programs that have a place: their contexts are counted in `occupied_blocks`.
+        active: Those of them that have a call under way, or are expected back in their holds.
         with_deadlines: Those of them that have a deadline, and when it is.
         returning: Calls of programs with a place that wait for room to grow.
         contexts: How many branches `placed` programs have in all.
@@ -51,6 +54,7 @@ class Replica:
         self.max_running = max_running
         self.running: dict[CallId, Call] = {}
         self.placed: dict[ProgramId, Program] = {}
+        self.active = ActivePrograms(self.placed)
         self.with_deadlines: dict[ProgramId, float] = {}
         self.returning = WaitingCalls()
         self._prompt_growth = RecentMean(_GROWTHS_REMEMBERED)
@@ -76,14 +80,20 @@ class Replica:
         return max(0.0, self.kv_blocks * self.share - self.foreign_blocks)
 
     @property
-    def prompt_growth(self) -> float:
-        """By how many blocks a branch grows when its next call is sent, with what tools have said."""
-        return self._prompt_growth.mean
+    def turn_growth(self) -> float:
+        """By how many blocks a branch grows in a turn, lately: what tools have said, and the answer."""
+        return self._prompt_growth.mean + self._answer_growth.mean
 
-    @property
-    def answer_growth(self) -> float:
-        """By how many blocks a branch grows with an answer, on average lately."""
-        return self._answer_growth.mean
+    def likely_growth(self, first_blocks: int) -> float:
+        """The same, of programs that begin with `first_blocks`.
+
+        While few have gone on here, turns are taken to add as much as that: calls that stand alone
+        tell little of those that go on.
+        """
+        grown, answered = self._prompt_growth, self._answer_growth
+        known = max(grown.count / _GROWTHS_KNOWN, answered.count / _ANSWERS_KNOWN)
+        lacking = max(first_blocks - grown.mean, 0.0)
+        return self.turn_growth + max(1.0 - known, 0.0) * lacking
 
     @property
     def has_free_slot(self) -> bool:
@@ -113,6 +123,7 @@ class Replica:
         context.own_blocks = context.reference.exclusive_blocks
         program.contexts.append(context)
         self.contexts += 1
+        self.active.touch(program)
         self.placed[program.program_id] = program
         if program.deadline_at is not None:
             self.with_deadlines[program.program_id] = program.deadline_at
@@ -122,7 +133,7 @@ class Replica:
 
     def send(self, call: Call, now: float) -> None:
         """`call` is at work here from now on, and its program has a place."""
-        self.duty.until(now, len(self.running), self.active_programs(now))
+        self.duty.until(now, len(self.running), self.active.count(now))
         kept = call.context
         kept_blocks = kept.reference.blocks if kept is not None and kept.is_counted else 0
         call.context = self.place(call.program, call.chain)
@@ -135,7 +146,7 @@ class Replica:
             call.kept_blocks = min(kept_blocks, cached)
             call.computed_blocks = block_count(call.chain) - cached
             call.shadow_reference = self.shadow.send(call.chain)
-            self.shadow.reserve(self.answer_growth * len(self.running))
+            self.shadow.reserve(self._answer_growth.mean * len(self.running))
             self.followers.sent(call, cached)
 
     def first_token(self, call: Call, now: float) -> None:
@@ -145,7 +156,7 @@ class Replica:
 
     def end(self, call: Call, now: float, context: Chain | None) -> None:
         """`call` is over; `context`: what the cache holds of it, None if it came to no answer."""
-        self.duty.until(now, len(self.running), self.active_programs(now))
+        self.duty.until(now, len(self.running), self.active.count(now))
         call.decoded = self._decoding.end(call.call_id, now)
         del self.running[call.call_id]
         if context is not None:
@@ -155,7 +166,7 @@ class Replica:
             grown = call.context.placed_blocks - prompt_blocks
             self._answer_growth.add(grown)
         if self.shadow is not None and call.shadow_reference is not None:
-            self.shadow.reserve(self.answer_growth * len(self.running))
+            self.shadow.reserve(self._answer_growth.mean * len(self.running))
             self.shadow.end(call.shadow_reference, context)
 
     def learn(self, cost: float) -> None:
@@ -178,19 +189,6 @@ class Replica:
         others = max(0, used_blocks - self.shadow.in_use_blocks) if is_shared else 0
         self.foreign_blocks = min(float(others), float(self.kv_blocks))
         self.shadow.resize(self.capacity_blocks)
-
-    def active_programs(self, now: float) -> int:
-        """Programs with a place that have a call under way, or are expected back in their holds."""
-        active = 0
-        for program in self.placed.values():  # asked with every call: no generators
-            if program.calls:
-                active += 1
-                continue
-            for context in program.contexts:
-                if context.held_until is not None and context.held_until > now:
-                    active += 1
-                    break
-        return active
 
     def resize(self, kv_blocks: int) -> None:
         """Its cache has room for so many blocks. Does nothing where that is no concern of ours."""
@@ -249,6 +247,7 @@ class Replica:
     def _give_up(self, program: Program, context: PlacedContext) -> None:
         program.contexts.remove(context)
         self.contexts -= 1
+        self.active.touch(program)
         context.is_counted = False
         context.resume()
         self._contexts.release(context.reference)

@@ -65,8 +65,7 @@ class ByOccupancy:
         if not replica.placed:
             return 0.0  # alone, a program goes whatever it needs
         limit = replica.capacity_blocks * (1.0 - self.headroom)
-        turn_blocks = replica.prompt_growth + replica.answer_growth
-        growth_blocks = turn_blocks * self.growth_turns * (replica.contexts + 1)
+        growth_blocks = replica.turn_growth * self.growth_turns * (replica.contexts + 1)
         return replica.occupied_blocks + needed_blocks + growth_blocks - limit
 
     def short_to_grow(self, replica: Replica, call: Call, needed_blocks: int) -> float:
