@@ -45,7 +45,7 @@ class Guards:
             del self._until[replica.replica_id]
             return False
         # Who is not expected back any more slows nobody down.
-        return replica.active_programs(now) >= self._policy.guarded_places
+        return replica.active.count(now) >= self._policy.guarded_places
 
     def holds_back(self, call: Call, replica: Replica, now: float) -> bool:
         """Whether `call` waits with its place for programs with deadlines on `replica`.

@@ -58,6 +58,7 @@ class Places:
         self._leave_failing(call.program)
         home = self.fleet.home(call.program)
         if call.program.has_place and home is not None:
+            home.active.touch(call.program)
             call.context = home.branch_of(call.program, call.chain)
             if call.context is not None:
                 call.was_pinned = call.context.is_pinned
@@ -66,13 +67,15 @@ class Places:
 
     def leave(self, call: Call, now: float, context: Chain | None = None) -> None:
         """`call` does not want to go any more, or has gone and come back with `context`."""
+        home = self.fleet.home(call.program)
+        if home is not None:
+            home.active.touch(call.program)
         replica = self.fleet.replica_of(call)
         if replica is not None and call.call_id in replica.running:
             replica.end(call, now, context)
             self.lines.release_followers(call, replica)
             self.fleet.mark(replica)
         self.lines.leave(call)
-        home = self.fleet.home(call.program)
         if home is not None:
             self.room.unpin(call, home)
 

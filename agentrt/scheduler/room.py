@@ -164,6 +164,7 @@ class Room:
         until = self._policy.hold_until(context, pause, replica, self._outlook, now)
         self._holds.add(context, until)
         self._holds_on(replica).add(context, until)
+        replica.active.touch(context.program)
         if self._policy.touches and not pause.is_last and until > now:
             self._keeping.keep(context, replica)
 

@@ -1,0 +1,53 @@
+"""`ActivePrograms`: how many programs with a place compute there, or are expected back."""
+
+from __future__ import annotations
+
+import heapq
+
+from agentrt.scheduler.events import ProgramId
+from agentrt.scheduler.state import Program
+
+
+class ActivePrograms:
+    """Those of one replica: they have a call under way, or a context that is held.
+
+    Counted with every call, where thousands may have a place: so only those are looked at of which
+    something was `touched`, or whose hold has ended, since they were counted last.
+    """
+
+    __slots__ = ("_active", "_ends", "_placed", "_touched")
+
+    def __init__(self, placed: dict[ProgramId, Program]) -> None:
+        """Args: the programs with a place, as they come and go."""
+        self._placed = placed
+        self._active: set[ProgramId] = set()
+        self._touched: set[ProgramId] = set()
+        self._ends: list[tuple[float, ProgramId]] = []
+
+    def touch(self, program: Program) -> None:
+        """Its calls, its contexts or how long they are held have changed, or are just about to."""
+        self._touched.add(program.program_id)
+
+    def count(self, now: float) -> int:
+        """How many there are. Times never run backwards."""
+        ends, touched = self._ends, self._touched
+        while ends and ends[0][0] <= now:
+            touched.add(heapq.heappop(ends)[1])
+        for program_id in touched:
+            program = self._placed.get(program_id)
+            if program is not None and self._is_active(program, now):
+                self._active.add(program_id)
+            else:
+                self._active.discard(program_id)
+        touched.clear()
+        return len(self._active)
+
+    def _is_active(self, program: Program, now: float) -> bool:
+        if program.calls:
+            return True
+        for context in program.contexts:
+            if context.held_until is not None and context.held_until > now:
+                # Of several one is enough: when that ends the others are looked at.
+                heapq.heappush(self._ends, (context.held_until, program.program_id))
+                return True
+        return False
