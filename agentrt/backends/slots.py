@@ -93,6 +93,13 @@ class SlotTable:
             id=slot_id, text=text, is_conversation=is_conversation, used_at=self._uses
         )
 
+    def shared_chars(self, text: str) -> int:
+        """How much of `text` a free slot holds, that which has most of it."""
+        return max(
+            (common_prefix_length(slot.text, text) for slot in self._slots if slot.is_free),
+            default=0,
+        )
+
     def holding(self) -> list[int]:
         """The slots that are free and hold something known."""
         return [slot.id for slot in self._slots if slot.is_free and slot.text]

@@ -23,6 +23,7 @@ class Hints:
         reused_tokens: Of the prompt, from its start, that a later call of the program begins with too;
             None: not known.
         next_use_s: Seconds until that call, where it is known.
+        has_followers: Calls that begin as it does are sent at its first token.
         deadline_s: Seconds until the first token is wanted; None: whenever.
     """
 
@@ -38,3 +39,8 @@ class Hints:
     deadline_s: float | None = None
     reused_tokens: int | None = None
     next_use_s: float | None = None
+    has_followers: bool = False
+
+
+NO_HINTS = Hints()
+"""Nothing is known of it."""

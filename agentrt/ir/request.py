@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from agentrt.ir.engine_fields import EngineFields
+from agentrt.ir.hints import NO_HINTS, Hints
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.schema import Schema
 from agentrt.ir.tool import ToolSpec
@@ -69,6 +70,7 @@ class Request:
             grammar; others answer without, so whoever asks must check. Instead of a schema.
         program_id: Which program this belongs to. Not part of the content: never hashed.
         node_id: The node instance it is made for. Likewise.
+        hints: What an engine could use of what is known of it. Likewise: no answer rests on it.
         extra: Further fields of the request body, passed on as they are (from OpenAI-shaped
             clients; the language itself never needs it).
     """
@@ -80,6 +82,7 @@ class Request:
     options: LLMOptions = LLMOptions()
     program_id: str = ""
     node_id: str = ""
+    hints: Hints = NO_HINTS
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

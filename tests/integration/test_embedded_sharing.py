@@ -2,12 +2,15 @@
 
 import asyncio
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agentrt.backends import embedded_saves
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
+from agentrt.errors import ContextOverflow
+from agentrt.ir.hints import Hints
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Completion, Message, Request
 
@@ -156,3 +159,91 @@ def _below(path: Path) -> tuple[list[int], list[str]]:
     folders = list(path.iterdir())
     modes = [folder.stat().st_mode & 0o777 for folder in folders]
     return modes, [file.name for folder in folders for file in folder.iterdir()]
+
+
+DOCUMENT = " ".join(f"Remember everything important, number {i}." for i in range(100))
+DOCUMENT_TOKENS = 600  # of it, at least
+CHAPTER = DOCUMENT[:1200]
+CHAPTER_TOKENS = 200
+
+
+def _about(document: str, question: str, *, has_followers: bool = False) -> Request:
+    return Request(
+        messages=(Message("user", f"{document} {question}"),),
+        options=LLMOptions(max_tokens=4),
+        hints=Hints(has_followers=has_followers),
+    )
+
+
+async def test_a_document_in_the_users_message_is_computed_once_for_all_who_ask_at_once() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    answers = await _at_once(backend, [_about(DOCUMENT, question) for question in QUESTIONS])
+    await backend.aclose()
+    hits = sorted(answer.usage.cached_tokens for answer in answers)
+    assert hits[0] == 0
+    assert hits[1] > DOCUMENT_TOKENS
+    assert _computed(answers) < min(a.usage.prompt_tokens for a in answers) + 40
+
+
+@pytest.mark.parametrize("has_followers", [True, False])
+async def test_who_follows_at_a_leaders_first_token_finds_what_it_computed(
+    *, has_followers: bool
+) -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    begun = asyncio.Event()
+    leader, *others = (_about(CHAPTER, q, has_followers=has_followers) for q in QUESTIONS)
+    leading = asyncio.create_task(
+        backend.complete(
+            replace(leader, options=LLMOptions(max_tokens=32)), on_chunk=lambda _: begun.set()
+        )
+    )
+    await begun.wait()
+    answers = [*await _at_once(backend, others), await leading]
+    await backend.aclose()
+    found = [answer.usage.cached_tokens > CHAPTER_TOKENS for answer in answers]
+    assert found == [has_followers, has_followers, False]
+
+
+async def test_what_is_computed_in_two_steps_is_answered_as_in_one() -> None:
+    texts: list[list[str]] = []
+    for settings in (SHARING, PLAIN):
+        backend = EmbeddedBackend(settings=settings)
+        requests = [_about(CHAPTER, question, has_followers=True) for question in QUESTIONS]
+        texts.append([(await backend.complete(request)).text for request in requests])
+        await backend.aclose()
+    assert texts[0] == texts[1]
+
+
+async def test_when_who_computes_a_document_is_cancelled_another_does() -> None:
+    backend = EmbeddedBackend(settings=SHARING)
+    await backend.capabilities()
+    first, *others = [
+        asyncio.create_task(backend.complete(_about(CHAPTER, q, has_followers=True)))
+        for q in QUESTIONS
+    ]
+    await asyncio.sleep(0.05)
+    first.cancel()
+    answers = [await other for other in others]
+    await backend.aclose()
+    assert first.cancelled()
+    assert max(answer.usage.cached_tokens for answer in answers) > CHAPTER_TOKENS
+
+
+async def test_a_prompt_longer_than_the_context_is_refused_to_all_who_wait_for_it() -> None:
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=2, context_tokens=256))
+    requests = [_about(DOCUMENT, question) for question in QUESTIONS]
+    refused = 0
+
+    async def ask(request: Request) -> None:
+        nonlocal refused
+        with pytest.raises(ContextOverflow):
+            await backend.complete(request)
+        refused += 1
+
+    async with asyncio.TaskGroup() as tasks:
+        for request in requests:
+            tasks.create_task(ask(request))
+    short = await backend.complete(_about("", QUESTIONS[0]))
+    await backend.aclose()
+    assert refused == len(QUESTIONS)
+    assert short.usage.completion_tokens > 0
