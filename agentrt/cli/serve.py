@@ -68,6 +68,7 @@ def serve_gateway(options: ServeOptions, answers: Answers) -> int:
 
 async def _serve(settings: GatewaySettings, options: ServeOptions, answers: Answers) -> None:
     from agentrt.gateway.assembly import gateway  # noqa: PLC0415  heavy
+    from agentrt.gateway.garbage import rarely_collected  # noqa: PLC0415  with the others
     from agentrt.gateway.server import serve  # noqa: PLC0415  heavy
 
     data_dir = environment_settings().data_dir
@@ -87,14 +88,15 @@ async def _serve(settings: GatewaySettings, options: ServeOptions, answers: Answ
         with _told_to_stop(stopping) as stop:
             await found.replicas.settled(_FIRST_LOOK_S)
             try:
-                await serve(
-                    found.app,
-                    host=settings.host,
-                    port=settings.port,
-                    drain_s=settings.drain_s,
-                    on_bound=ready,
-                    stop=stop,
-                )
+                with rarely_collected():
+                    await serve(
+                        found.app,
+                        host=settings.host,
+                        port=settings.port,
+                        drain_s=settings.drain_s,
+                        on_bound=ready,
+                        stop=stop,
+                    )
             except InputError as error:
                 hint = "--port 0 takes a free one, --host another address"
                 raise UsageError(str(error), hint=hint) from error
