@@ -136,6 +136,7 @@ class PromptChains:
         for at in range(0, ends, BLOCK_CHARACTERS):
             key = (last, hash(text[at : at + BLOCK_CHARACTERS]))
             block = ids.get(key)
+            is_new = block is None
             if block is None:
                 block = self._added(key)
             if block == last + 1 and count:
@@ -146,6 +147,9 @@ class PromptChains:
                 first, count = block, 1
                 self._branches[block >> BRANCH_BITS].used_at = self._uses
             last = block
+            if is_new:  # and so is all that comes after it
+                count += self._added_after(block, text, at + BLOCK_CHARACTERS, ends)
+                break
         runs.append(Run(first, count))
         if len(ids) > self._most_blocks:
             self._forget()
@@ -169,6 +173,18 @@ class PromptChains:
         self._ids[key] = block
         self.made += 1
         return block
+
+    def _added_after(self, block: BlockId, text: str, begins: int, ends: int) -> int:
+        """New blocks after one that has just been added: how many that part of `text` makes."""
+        hashes = [
+            hash(text[at : at + BLOCK_CHARACTERS]) for at in range(begins, ends, BLOCK_CHARACTERS)
+        ]
+        count = len(hashes)
+        keys = list(zip(range(block, block + count), hashes, strict=True))
+        self._branches[block >> BRANCH_BITS].keys += keys
+        self._ids.update(zip(keys, range(block + 1, block + 1 + count), strict=True))
+        self.made += count
+        return count
 
     def _forget(self) -> None:
         """Drop the branches that were not used for longest, but none that another goes on from."""
