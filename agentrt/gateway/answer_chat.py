@@ -11,6 +11,7 @@ from agentrt.backends.json_shape import is_array, is_object
 from agentrt.backends.wire import DONE, clean, is_first, parse_completion, parse_usage
 from agentrt.backends.wire_stream import StreamedCompletion
 from agentrt.errors import BackendError, InvalidAnswer
+from agentrt.gateway.chunk_shape import ChunkShape
 from agentrt.gateway.content import plain_string, reasoning_text
 from agentrt.ir.request import Completion
 
@@ -39,6 +40,7 @@ class ChatStream:
         self._reasoning: list[str] = []
         self._model = ""
         self._counted: dict[str, Any] = {}
+        self._shape = ChunkShape()
 
     @property
     def is_whole(self) -> bool:
@@ -50,6 +52,10 @@ class ChatStream:
 
     def feed(self, data: str) -> None:
         """Take one event's data."""
+        text = self._shape.text_of(data)
+        if text:
+            self._text.append(text)
+            return
         try:
             body = json.loads(data)
         except (ValueError, RecursionError):
@@ -61,7 +67,9 @@ class ChatStream:
         if body.get("usage") or body.get("timings"):
             # The last chunk's counts are the whole answer's; some servers send them with each.
             self._counted = body
-        if not self._takes_plain(body):
+        if self._takes_plain(body):
+            self._shape.learn(data, body["choices"][0]["delta"])
+        else:
             self._feed_rest(body, data)
 
     def compact(self) -> None:

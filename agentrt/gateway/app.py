@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from starlette.applications import Starlette
 
 from agentrt.gateway.asked import Endpoint
-from agentrt.gateway.client_answer import AsgiSend
+from agentrt.gateway.client_answer import AsgiSend, ClientConnection
 from agentrt.gateway.errors_json import Refusal, send_refusal
 from agentrt.gateway.pages import pages
 from agentrt.gateway.post import GatewayLimits, Post
@@ -98,7 +98,7 @@ class GatewayApp:
             endpoint=endpoint,
             headers=headers,
             request_id=_request_id(headers),
-            abort=scope.get("extensions", {}).get("agentrt.abort", {}).get("abort"),
+            connection=_connection(scope),
         )
         self._posts.add(post)
         try:
@@ -127,6 +127,11 @@ def create_app(services: Services, limits: GatewayLimits | None = None) -> Gatew
 def headers_of(scope: AsgiScope) -> Headers:
     """By their names in lower case; of those that come twice, the last."""
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _connection(scope: AsgiScope) -> ClientConnection:
+    given = scope.get("extensions", {}).get("agentrt.connection", {})
+    return ClientConnection(given.get("abort"), given.get("write"))
 
 
 def _request_id(headers: Headers) -> str:

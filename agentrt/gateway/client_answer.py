@@ -5,10 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 AsgiSend: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientConnection:
+    """What the HTTP server can do with a client's connection, beside ASGI; None: it cannot.
+
+    Attributes:
+        abort: Drops it, where the client takes nothing from it any more.
+        write: Sends a piece of the body, after the head; False: not without waiting, and nothing was.
+    """
+
+    abort: Callable[[], None] | None = None
+    write: Callable[[bytes], bool] | None = None
 
 
 class ClientAnswer:
@@ -34,6 +48,7 @@ class ClientAnswer:
         "_pieces",
         "_room",
         "_size",
+        "_write",
         "first_sent_at",
         "is_abandoned",
         "is_whole",
@@ -41,7 +56,8 @@ class ClientAnswer:
         "status",
     )
 
-    def __init__(self, *, max_bytes: int) -> None:
+    def __init__(self, *, max_bytes: int, write: Callable[[bytes], bool] | None = None) -> None:
+        """`max_bytes` are kept for the client; `write` as in `ClientConnection`."""
         self.status = 0
         self.is_whole = False
         self.is_abandoned = False
@@ -51,12 +67,19 @@ class ClientAnswer:
         self._pieces: deque[bytes] = deque()
         self._size = 0
         self._max_bytes = max_bytes
+        self._write = write
         self._changed: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
     @property
     def has_begun(self) -> bool:
         return self.status != 0
+
+    @property
+    def _is_taken(self) -> bool:
+        """The client has all there was."""
+        is_idle = self.sending_since is None and not self._pieces
+        return is_idle and self.first_sent_at is not None and not self.is_abandoned
 
     @property
     def is_full(self) -> bool:
@@ -70,6 +93,8 @@ class ClientAnswer:
 
     def add(self, piece: bytes) -> None:
         """Some of the body."""
+        if self._is_taken and self._write is not None and self._write(piece):
+            return
         self._pieces.append(piece)
         self._size += len(piece)
         self._wake()

@@ -99,7 +99,8 @@ class Forwarding:
                 raise await self._refusal(passthrough, passed)
             reader = AnswerReader(self._asked)
             if passed.is_event_stream:
-                await self._stream(passed, reader, replica)
+                # A task of its own: what wakes up with each piece is then not all that waits for it.
+                await asyncio.create_task(self._stream(passed, reader, replica))
             else:
                 await self._keep(passed, reader, replica)
             return reader.completion()

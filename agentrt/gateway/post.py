@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from agentrt.errors import AgentRTError, BackendUnavailable, InvariantError
 from agentrt.gateway.asked import Asked, Endpoint
-from agentrt.gateway.client_answer import AsgiSend, ClientAnswer
+from agentrt.gateway.client_answer import AsgiSend, ClientAnswer, ClientConnection
 from agentrt.gateway.errors_json import Refusal, refusal_of
 from agentrt.gateway.forwarding import Forwarding
 from agentrt.gateway.reading import read_request
@@ -55,16 +55,15 @@ class Post:
         endpoint: Endpoint,
         headers: Headers,
         request_id: str,
-        abort: Callable[[], None] | None = None,
+        connection: ClientConnection,
     ) -> None:
-        """`abort` drops the client's connection, where it takes nothing from it any more."""
         self._services = services
         self._limits = limits
         self._endpoint: Endpoint = endpoint
         self._headers = headers
         self._request_id = request_id
-        self._abort = abort
-        self._answer = ClientAnswer(max_bytes=limits.max_kept_bytes)
+        self._abort = connection.abort
+        self._answer = ClientAnswer(max_bytes=limits.max_kept_bytes, write=connection.write)
         self._caller = Caller()
         self._asked: Asked | None = None
         self._forwarding: Forwarding | None = None
