@@ -96,6 +96,9 @@ class Models:
             RequestRejected: no replica serves it.
             BackendUnavailable: it is not known, and not all replicas have been up yet.
         """
+        found = self._find(model)
+        if found is not None:
+            return found
         try:
             async with asyncio.timeout(self._unavailable_s):
                 while True:
@@ -135,7 +138,9 @@ class Models:
             pools = (self.pools[_ANY],)
         if not pools:
             return None
-        return model, tuple(sorted(pools, key=lambda pool: not pool.is_up))
+        if len(pools) > 1:
+            pools = tuple(sorted(pools, key=lambda pool: not pool.is_up))
+        return model, pools
 
     def _unknown(self, model: str) -> RequestRejected:
         names = sorted(self._served)
