@@ -9,6 +9,7 @@ from agentrt.estimates.durations import NextCallEstimates, ToolUse
 from agentrt.estimates.next_tool import END, START, NextToolEstimates
 from agentrt.estimates.outputs import OutputEstimates
 from agentrt.estimates.prefill import PRIOR, PrefillCost, PrefillEstimates
+from agentrt.estimates.returns import ReturnEstimates
 from agentrt.estimates.service import ServiceEstimates
 from agentrt.estimates.stored_form import Json, a_field, a_list, a_text, of_version, unfit
 from agentrt.estimates.turns import TurnEstimates
@@ -27,6 +28,7 @@ class Estimates:
     Attributes:
         next_call: Time from a completion to the next call.
         turns: Turns left.
+        returns: Whether another call follows a tool.
         service: Service left, and the Gittins index.
         outputs: Completion tokens.
         next_tool: The tool that follows.
@@ -35,6 +37,7 @@ class Estimates:
     def __init__(self, *, prefill_prior: PrefillCost = PRIOR) -> None:
         self.next_call = NextCallEstimates()
         self.turns = TurnEstimates()
+        self.returns = ReturnEstimates()
         self.service = ServiceEstimates()
         self.outputs = OutputEstimates()
         self.next_tool = NextToolEstimates()
@@ -64,6 +67,8 @@ class Estimates:
         """
         self.turns.observe(workflow, turn, is_last=False)
         self.next_call.observe_any(workflow, seconds)
+        for use, _ in uses:
+            self.returns.observe(workflow, use, came=True)
         if not uses:
             self.next_call.observe_no_tool(workflow, seconds)
         elif len(uses) == 1:
@@ -139,6 +144,7 @@ class Estimates:
         """Add what `other` has seen."""
         self.next_call.merge(other.next_call)
         self.turns.merge(other.turns)
+        self.returns.merge(other.returns)
         self.service.merge(other.service)
         self.outputs.merge(other.outputs)
         self.next_tool.merge(other.next_tool)
@@ -158,6 +164,7 @@ class Estimates:
             "version": VERSION,
             "next_call": self.next_call.to_json(),
             "turns": self.turns.to_json(),
+            "returns": self.returns.to_json(),
             "service": self.service.to_json(),
             "outputs": self.outputs.to_json(),
             "next_tool": self.next_tool.to_json(),
@@ -172,6 +179,7 @@ class Estimates:
         estimates = cls(prefill_prior=prefill_prior)
         estimates.next_call.load(a_field(fields, "next_call"))
         estimates.turns.load(a_field(fields, "turns"))
+        estimates.returns.load(fields.get("returns", []))  # was not always there
         estimates.service.load(a_field(fields, "service"))
         estimates.outputs.load(a_field(fields, "outputs"))
         estimates.next_tool.load(a_field(fields, "next_tool"))

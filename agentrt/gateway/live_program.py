@@ -30,12 +30,13 @@ class Ending(Enum):
     IDLE = "idle"  # an answer called no tool, and nothing came after it
     ABANDONED = "abandoned"  # its last request came to no answer, and it did not try again
     EXPIRED = "expired"  # its tools have not returned
+    DONE = "done"  # nor has any other program's, after which this one called last
     CLOSED = "closed"  # the gateway was stopped
 
     @property
     def is_whole(self) -> bool:
         """Whether it did all it had to do, as far as can be told: estimates learn from those."""
-        return self in {Ending.FINAL, Ending.ENDED, Ending.IDLE}
+        return self in {Ending.FINAL, Ending.ENDED, Ending.IDLE, Ending.DONE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +152,16 @@ class LiveProgram:
         """What it is, if nothing comes any more."""
         if not self.had_answer:
             return Ending.ABANDONED
-        is_reply = all(pause.is_reply for pause in self.pauses.now_open)
+        pauses = self.pauses.now_open
+        expected = [pause for pause in pauses if not pause.is_given_up]
+        is_reply = all(pause.is_reply for pause in expected) and bool(expected or not pauses)
         return Ending.IDLE if is_reply else Ending.EXPIRED
+
+    @property
+    def is_resting(self) -> bool:
+        """It has called tools from which it is not expected back any more."""
+        pauses = self.pauses.now_open
+        return not self.calls and bool(pauses) and all(pause.is_given_up for pause in pauses)
 
     def leave_in(self, seconds: float, leave: Callable[[], None]) -> None:
         """Have `leave` called then, unless it stays."""

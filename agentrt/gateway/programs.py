@@ -32,6 +32,7 @@ from agentrt.runtime.pool import Pool, Replica
 from agentrt.scheduler.events import ProgramId
 
 _ENDED_REMEMBERED = 1000
+_A_MOMENT_S = 0.01
 
 
 Salt = Callable[[str, str], str]
@@ -228,16 +229,29 @@ class Programs(Generic[R]):
                 self._rest(program)
 
     def _rest(self, program: LiveProgram) -> None:
-        ending = program.ending
+        """No request of it is under way: when is it over, and does it keep its place until then?"""
         if program.is_final:
             self._end(program, Ending.FINAL)
             return
-        seconds = self._quiet.expire_s
+        now = self._clock.now()
+        program.pauses.give_up(now)
+        ending, quiet_s = program.ending, now - program.last_at
         if ending is not Ending.EXPIRED:
-            seconds = min(
-                self._quiet.idle_s, silence_s(program.workflow, program.turns, self._estimates)
-            )
-        program.leave_in(seconds, lambda: self._end(program, ending))
+            silent_s = silence_s(program.workflow, program.turns, self._estimates)
+            seconds = min(self._quiet.idle_s, silent_s) - quiet_s
+            program.leave_in(seconds, lambda: self._end(program, ending))
+            return
+        left_s, expected_s = self._quiet.expire_s - quiet_s, program.pauses.expected_until() - now
+        if program.is_resting:
+            program.scheduled.rest()
+        elif expected_s < left_s:
+            program.leave_in(expected_s + _A_MOMENT_S, lambda: self._rest(program))
+            return
+        program.leave_in(left_s, lambda: self._expire(program))
+
+    def _expire(self, program: LiveProgram) -> None:
+        program.pauses.give_up()
+        self._end(program, Ending.DONE if program.pauses.ends_programs else Ending.EXPIRED)
 
     async def _embed(self, model: str, caller: Caller, sending: Sending) -> Completion:
         """Embeddings leave nothing in a cache: they go where least is going on."""
@@ -289,12 +303,14 @@ class Programs(Generic[R]):
             workflow=workflow,
             began_at=now,
             last_at=now,
-            pauses=Pauses(scheduled, kind=workflow),
+            pauses=Pauses(scheduled, kind=workflow, estimates=self._estimates),
             agents=set(),
         )
 
     def _end(self, program: LiveProgram, how: Ending) -> None:
         program.stay()
+        if how is Ending.ENDED:
+            program.pauses.give_up()
         del self._live[program.program_id]
         for agent in program.agents:
             del self._of_agent[agent]

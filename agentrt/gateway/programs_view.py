@@ -12,8 +12,8 @@ from agentrt.runtime.pool import Pool
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Call, Program, ProgramPhase
 
-State: TypeAlias = Literal["queued", "reasoning", "acting", "held"]
-STATES: tuple[State, ...] = ("queued", "reasoning", "acting", "held")
+State: TypeAlias = Literal["queued", "reasoning", "acting", "held", "resting"]
+STATES: tuple[State, ...] = ("queued", "reasoning", "acting", "held", "resting")
 
 _KNOWN_BLOCKS = 1 << 50
 _ENDED_SHOWN = 100
@@ -27,7 +27,8 @@ class ProgramView:
     Attributes:
         name: What its client calls it; empty: nothing.
         recognised_by: How its latest request was.
-        state: `held` is acting, with its context kept where it is.
+        state: `held` is acting, with its context kept where it is; `resting`: it has called tools from
+            which it is not expected back.
         why: The same for people, with what it waits for.
         since_s: For how long it has been so.
         context_blocks: That count as its own at its replica now.
@@ -99,6 +100,8 @@ class Schedulers:
 
     def state(self, live: LiveProgram) -> State:
         """Where a program is: less than `view`, for who counts thousands."""
+        if live.is_resting:
+            return "resting"
         placed = self._placed(live)
         if placed is None or _is_between(live, placed.program):
             return "queued" if live.calls else "acting"
@@ -298,4 +301,6 @@ def _doing(live: LiveProgram, now: float) -> str:
     if last.is_reply:
         return f"has its answer {took}, and may go on"
     tools = ", ".join(dict.fromkeys(last.tools))
+    if live.is_resting:
+        return f"has called {tools} {now - last.since:.1f} s ago, and is not expected back"
     return f"in {'tool' if len(last.tools) == 1 else 'tools'} {tools} {took}"

@@ -276,6 +276,12 @@ class ScheduledProgram:
         for pool in self._tools.pop(tool_call_id):
             pool.tell(ToolFinished(self.program_id, tool_call_id))
 
+    def rest(self) -> None:
+        """It may not come back: others may have its places. It goes on, without them, if it does."""
+        if not self._is_over:
+            for pool in self._memberships:
+                pool.tell(ProgramIdle(self.program_id))
+
     def end(self, *, is_cancelled: bool = False) -> None:
         """The program is over, and its place is free. Safe to call twice."""
         if self._is_over:

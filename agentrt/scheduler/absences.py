@@ -8,7 +8,7 @@ from agentrt.scheduler.outlook import Outlook
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.state import Pause
 
-_LIKELY = 0.5  # that the tool has returned by the time the prefix is to be there
+_LIKELY = 0.5  # that a call comes at all, and that the tool has returned by the time the prefix is to be there
 
 
 class Absences:
@@ -22,6 +22,8 @@ class Absences:
     def add(self, pause: Pause, replica: Replica, blocks: int, now: float) -> None:
         """The context of `pause`, of `blocks` blocks, was given up on `replica`."""
         if pause.is_last or pause.is_over or not pause.pending:
+            return
+        if self._outlook.goes_on(pause) < _LIKELY:
             return
         wait, since = self._outlook.wait(pause)
         returns_at = now + wait.remaining_quantile(_LIKELY, now - since)

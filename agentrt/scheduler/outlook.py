@@ -156,10 +156,15 @@ class Outlook:
         return next_call.next_call_of(use), started_at
 
     def goes_on(self, pause: Pause) -> float:
-        """P(a call goes on from `pause`). Where a tool was called, its result is wanted."""
+        """P(a call goes on from `pause`).
+
+        Where a tool was called its result is wanted, unless that tool is known to end programs.
+        """
         uses = [*(use for use, _ in pause.pending.values()), *(use for use, _ in pause.returned)]
-        if any(use.tool != REPLY for use in uses):
-            return 1.0
+        tools = [use for use in uses if use.tool != REPLY]
+        if tools:
+            comes_back, workflow = self.estimates.returns.comes_back, pause.program.workflow
+            return min(comes_back(workflow, use) for use in tools)
         return self.estimates.turns.goes_on(pause.program.workflow, pause.turn)
 
     def prefill_s(

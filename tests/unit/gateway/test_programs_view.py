@@ -61,7 +61,8 @@ def test_each_program_says_where_it_is_and_why() -> None:
         "reasoning": ("reasoning", "a reads the prompt", 3.0),
         "queued": ("queued", "waits for a place", 3.0),
     }
-    assert shown["states"] == {"queued": 1, "reasoning": 1, "acting": 0, "held": 1}
+    counts = {"queued": 1, "reasoning": 1, "acting": 0, "held": 1, "resting": 0}
+    assert shown["states"] == counts
     first = shown["programs"][0]
     assert (first["program_id"], first["turns"], first["prompt_tokens"]) == ("t/acting", 1, 10)
     assert first["context_blocks"] == 10

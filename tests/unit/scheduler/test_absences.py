@@ -39,10 +39,12 @@ def ready(name: str) -> CallReady:
 class Engine:
     """One that holds one program's context, of which `a` gave its own up for `b`."""
 
-    def __init__(self, *, touches: bool = True) -> None:
+    def __init__(self, *, touches: bool = True, ends_programs: bool = False) -> None:
         estimates = Estimates(prefill_prior=PrefillCost(PREFILL_S, 0.0, 0.0))
         for _ in range(1_000):
             estimates.observe_next_call("swe", 1, [(ToolUse("sh"), TOOL_S)], TOOL_S)
+        for _ in range(5_000 * ends_programs):
+            estimates.returns.observe("swe", ToolUse("sh"), came=False)
         self.scheduler = Scheduler(EngineAdmission(touches=touches), estimates=estimates)
         self.tell(ReplicaUp(replica_id="r0", kv_blocks=100), 0.0)
         for name in ("a", "b", "c"):
@@ -75,6 +77,11 @@ def test_it_is_computed_again_a_prefill_before_its_tool_is_expected_back() -> No
     engine.end("b", 5.0)
     assert engine.tell(TimerFired("places"), due_at) == [Prewarm("a", "r0", prefix("a"))]
     assert engine.tell(TimerFired("places"), due_at + 1.0) == []
+
+
+def test_what_hardly_any_program_comes_back_from_is_not_computed_again() -> None:
+    engine = Engine(ends_programs=True)
+    assert engine.given_up == [SendCall("b0", "r0")]
 
 
 def test_it_counts_again_from_then_on() -> None:

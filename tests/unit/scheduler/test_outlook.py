@@ -283,3 +283,13 @@ def test_a_tool_s_result_is_wanted_and_a_reply_may_be_the_last() -> None:
     assert scheduler.outlook.goes_on(second) < 0.05
     _play(scheduler, (3.0, started("t2", SH)))
     assert scheduler.outlook.goes_on(second) == 1.0
+
+
+def test_nothing_is_expected_after_a_tool_that_ends_programs() -> None:
+    estimates = Estimates()
+    for _ in range(20):
+        estimates.returns.observe("swe", SH, came=False)
+    scheduler = _scheduler(estimates)
+    _play(scheduler, *FIRST_TURN, (1.0, started("t0", SH)), (1.0, started("t1", ToolUse("other"))))
+    (pause,) = scheduler.programs[0].pauses.values()
+    assert scheduler.outlook.goes_on(pause) < 0.1
