@@ -61,19 +61,32 @@ def common_chars(one: Beginning, other: Beginning) -> int:
     return system + len(os.path.commonprefix([one.user, other.user]))  # noqa: RUF071
 
 
-def fixed_chars(node: Prompting, changing: Collection[NodeId]) -> int:
-    """Static characters before the first thing that comes from one of `changing`.
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """What all instances of a map's body begin with.
 
-    Of a map's body: what all its instances begin with, besides values that are the same for all.
+    Attributes:
+        chars: Static characters of it.
+        has_values: Values that are the same for all of them are in it too, of a length that is known
+            only when it runs.
     """
-    count = 0
+
+    chars: int = 0
+    has_values: bool = False
+
+
+def fixed_beginning(node: Prompting, changing: Collection[NodeId]) -> Fixed:
+    """What `node`'s prompt has before the first thing that comes from one of `changing`."""
+    chars, has_values = 0, False
     for template in node.prompt.templates():
         for part in template.parts:
             if isinstance(part, Text):
-                count += len(part.text)
+                chars += len(part.text)
             elif any(use.node in changing for use in uses(part.expression)):
-                return count
-    return count
+                return Fixed(chars, has_values)
+            else:
+                has_values = True
+    return Fixed(chars, has_values)
 
 
 def _leading(templates: list[Template]) -> tuple[str, bool]:

@@ -29,11 +29,14 @@ class FanOut:
     Attributes:
         leader: The node that goes first, as it is named in the graph of this one. A map's instances of
             one node lead themselves: the first of them goes first.
-        prefix_chars: Characters that all of them begin with.
+        prefix_chars: Characters that all of them begin with, as far as they are known.
+        has_values: Values that are the same for all of them are among what they begin with. Whether that
+            is long enough to be waited for is seen when it runs.
     """
 
     leader: NodeId
     prefix_chars: int
+    has_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)

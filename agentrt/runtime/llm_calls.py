@@ -15,6 +15,7 @@ from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaErro
 from agentrt.ir.request import Chunk, Completion, Message, Request
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.backoff import backend_wait_s
+from agentrt.runtime.call_hints import hints_for
 from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
 from agentrt.runtime.standing import ALONE, Standing
@@ -183,6 +184,7 @@ class _Sending:
         self._started_s = self._clock.now()
         self._call.observer.call_sent(self._attempt)
         request, backend = self._call.request, replica.backend
+        request = replace(request, hints=hints_for(request, standing=self._call.standing))
         if request.output_schema is not None and not replica.capabilities.json_schema:
             request = replace(request, output_schema=None)
         stream = self._stream if replica.capabilities.streaming else None

@@ -10,9 +10,10 @@ from agentrt.compiler.base import NodePlans
 from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
 from agentrt.compiler.shared_prefix import (
     Beginning,
+    Fixed,
     beginning_of,
     common_chars,
-    fixed_chars,
+    fixed_beginning,
 )
 from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
@@ -29,6 +30,9 @@ of 64 characters."""
 
 class LeaderFirst:
     """Marks maps and sibling calls whose prompts have a long beginning in common.
+
+    In a map that may be a value that all instances are given, such as a document: how long it is shows
+    when it runs, and the scheduler lets nobody wait for less than it is worth.
 
     Sent together, each would compute it: engines share what has been computed, not what is being
     computed. Calls that are marked are streamed, so that the scheduler hears of the leader's first
@@ -48,9 +52,9 @@ class LeaderFirst:
                 for node_id in members:
                     full_id = prefix + node_id
                     noted[full_id] = replace(nodes[full_id], fan_out=FanOut(leader, chars))
-            for full_id, node_id, chars in _mapped(scope, prefix):
-                if chars >= LEAST_CHARS:
-                    noted[full_id] = replace(nodes[full_id], fan_out=FanOut(node_id, chars))
+            for full_id, node_id, fixed in _mapped(scope, prefix):
+                fan_out = FanOut(node_id, fixed.chars, fixed.has_values)
+                noted[full_id] = replace(nodes[full_id], fan_out=fan_out)
         return noted
 
     def ensures(self, graph: Graph, nodes: NodePlans) -> None:
@@ -60,26 +64,29 @@ class LeaderFirst:
                 continue
             if not isinstance(node, (LLMNode, AgentNode)):
                 raise GraphError(f"{node_id!r} has no prompt to share")
-            if fan_out.prefix_chars < LEAST_CHARS:
+            if fan_out.prefix_chars < LEAST_CHARS and not fan_out.has_values:
                 raise GraphError(f"{node_id!r} would wait for too little")
 
     def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:  # noqa: ARG002  the signature of passes
         saved, each = 0, 0
         fans: list[str] = []
+        with_values: list[str] = []
         for prefix, scope in scopes(graph):
             for members, chars in _siblings(scope, nodes, prefix):
                 fans.append(" ".join(members))
                 saved += (len(members) - 1) * chars
-            for full_id, _, chars in _mapped(scope, prefix):
-                if chars >= LEAST_CHARS:
-                    fans.append(f"each {full_id}")
-                    count = _items(scope, full_id.removeprefix(prefix).partition(".")[0])
-                    saved += 0 if count is None else max(0, count - 1) * chars
-                    each += chars if count is None else 0
+            for full_id, _, fixed in _mapped(scope, prefix):
+                fans.append(f"each {full_id}")
+                if fixed.has_values:
+                    with_values.append(full_id)
+                count = _items(scope, full_id.removeprefix(prefix).partition(".")[0])
+                saved += 0 if count is None else max(0, count - 1) * fixed.chars
+                each += fixed.chars if count is None else 0
         if not fans:
             return "no calls begin with as much in common as is worth waiting for"
         tokens = [f"{saved // CHARACTERS_PER_TOKEN:,} prompt tokens a run"] if saved else []
         tokens += [f"{each // CHARACTERS_PER_TOKEN:,} for each further item"] if each else []
+        tokens += [f"what {', '.join(with_values)} has of other values"] if with_values else []
         return (
             f"one goes first of: {'; '.join(fans)}; saves computing {' and '.join(tokens)}, where "
             "nothing is cached"
@@ -107,8 +114,8 @@ def _siblings(
             prompts[:] = [entry for entry in prompts if entry not in alike]
 
 
-def _mapped(scope: Graph, prefix: str) -> Iterator[tuple[NodeId, NodeId, int]]:
-    """The calls of maps' bodies: full id, own id, and what all instances begin with."""
+def _mapped(scope: Graph, prefix: str) -> Iterator[tuple[NodeId, NodeId, Fixed]]:
+    """The calls of maps' bodies with enough in common: full id, own id, and what they begin with."""
     for region in scope.nodes:
         if not isinstance(region, MapNode):
             continue
@@ -117,7 +124,9 @@ def _mapped(scope: Graph, prefix: str) -> Iterator[tuple[NodeId, NodeId, int]]:
         changing.update(region.mapped)
         for node in region.body.nodes:
             if isinstance(node, (LLMNode, AgentNode)):
-                yield inside + node.id, node.id, fixed_chars(node, changing)
+                fixed = fixed_beginning(node, changing)
+                if fixed.chars >= LEAST_CHARS or fixed.has_values:
+                    yield inside + node.id, node.id, fixed
 
 
 def _items(scope: Graph, region_id: NodeId) -> int | None:

@@ -66,7 +66,27 @@ def test_answers_of_another_form_are_asked_for_after_the_system_message() -> Non
 
 def test_the_instances_of_a_map_begin_alike_up_to_what_differs() -> None:
     fans = _fans(graph(Q, _map(Use("q"), "For ", Use("q"), ": ", Use("x"), " and on")))
-    assert fans == {"m.each": FanOut("each", len(LONG) + len("For : "))}
+    assert fans == {"m.each": FanOut("each", len(LONG) + len("For : "), has_values=True)}
+
+
+def test_a_value_that_all_instances_are_given_may_be_long_enough() -> None:
+    each = llm("each", Use("q"), " Is it so? ", Use("x"))
+    items = ("x", Const(["a", "b"]))
+    inner = body(parameter("x"), parameter("q"), each)
+    before = graph(Q, MapNode(id="m", mapped=("x",), inputs=(items, ("q", Use("q"))), body=inner))
+    plan = _plan(before)
+    fan = FanOut("each", len(" Is it so? "), has_values=True)
+    assert plan.nodes["m.each"].fan_out == fan
+    assert plan.passes[-1].summary == (
+        "one goes first of: each m.each; saves computing 2 prompt tokens a run and what m.each has of "
+        "other values, where nothing is cached"
+    )
+
+
+def test_a_value_after_what_differs_is_no_beginning() -> None:
+    inner = body(parameter("x"), parameter("q"), llm("each", Use("x"), Use("q")))
+    given = (("x", Use("q")), ("q", Use("q")))
+    assert _fans(graph(Q, MapNode(id="m", mapped=("x",), inputs=given, body=inner))) == {}
 
 
 def test_what_another_node_of_the_body_gives_differs_too() -> None:

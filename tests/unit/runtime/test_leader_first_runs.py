@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import pytest
+
 from agentrt.backends.base import OnChunk
 from agentrt.clock import VirtualClock
 from agentrt.dsl.decorators import llm, workflow
@@ -24,6 +26,7 @@ class CachingBackend:
     streaming: bool = True
     name: str = "caching"
     computed_tokens: int = 0
+    followed: list[bool] = field(default_factory=list)
     sent_at: list[float] = field(default_factory=list)
     is_cached: bool = False
 
@@ -32,6 +35,7 @@ class CachingBackend:
 
     async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
         self.sent_at.append(asyncio.get_running_loop().time())
+        self.followed.append(request.hints.has_followers)
         if not self.is_cached:
             self.computed_tokens += TOKENS
             await asyncio.sleep(1.0)
@@ -50,17 +54,32 @@ def judge(claim: str) -> Prompt[str]:
     return Prompt(f"Is it so? {claim}", system=RULES)
 
 
+@llm
+def judge_by(claim: str, handbook: str) -> Prompt[str]:
+    return Prompt(f"{handbook} Is it so? {claim}")
+
+
+@workflow
+def judged_by(claims: list[str], handbook: str) -> list[str]:
+    return judge_by.map(claims, handbook=handbook)
+
+
 @workflow
 def judged(claims: list[str]) -> list[str]:
     return judge.map(claims)
 
 
-def _ran(backend: CachingBackend, without: Collection[str] = ()) -> list[float]:
+def _ran(
+    backend: CachingBackend, without: Collection[str] = (), *, handbook: str | None = None
+) -> list[float]:
     clock = VirtualClock()
+    claims = [str(number) for number in range(16)]
 
     async def main() -> list[str]:
         async with Runtime(backend, clock=clock, without=without) as runtime:
-            return await runtime.run(judged, [str(number) for number in range(16)])
+            if handbook is not None:
+                return await runtime.run(judged_by, claims, handbook)
+            return await runtime.run(judged, claims)
 
     assert clock.run(main()) == ["ok"] * 16
     return [at - backend.sent_at[0] for at in backend.sent_at]
@@ -70,6 +89,23 @@ def test_the_first_goes_alone_and_the_rest_at_its_first_token() -> None:
     backend = CachingBackend()
     assert _ran(backend) == [0.0] + [1.0] * 15
     assert backend.computed_tokens == TOKENS
+
+
+def test_a_document_that_is_known_only_when_it_runs_is_computed_once() -> None:
+    backend = CachingBackend()
+    assert _ran(backend, handbook=RULES) == [0.0] + [1.0] * 15
+    assert backend.computed_tokens == TOKENS
+
+
+def test_nobody_waits_for_a_value_that_turns_out_short() -> None:
+    assert _ran(CachingBackend(), handbook="Be brief.") == [0.0] * 16
+
+
+@pytest.mark.parametrize(("without", "is_told"), [((), True), (("leader-first",), False)])
+def test_the_backend_is_told_that_others_follow(*, without: Collection[str], is_told: bool) -> None:
+    backend = CachingBackend()
+    _ran(backend, without)
+    assert backend.followed == [is_told] * 16
 
 
 def test_without_the_pass_all_compute_it() -> None:
