@@ -33,7 +33,8 @@ def replay(  # noqa: PLR0913  one parameter an option
     workload: Annotated[
         str,
         typer.Argument(
-            metavar="WORKLOAD", help="File, folder, or made:swe|browser|fanout|mixed|tiny-agents."
+            metavar="WORKLOAD",
+            help="File, folder, or made:swe|browser|fanout|mixed|small-browser|tiny-agents.",
         ),
     ],
     *,

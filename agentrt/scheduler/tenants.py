@@ -68,9 +68,10 @@ class TenantQueues:
     def replaced(self) -> float:
         """Which part of the programs that ended lately others had come for since the one before.
 
-        1 where as many come as go, 0 where a backlog is worked off.
+        1 where as many come as go, 0 where a backlog is worked off: as is believed while few have
+        ended, since those that are there at the beginning have all come before the first end.
         """
-        return self._replaced.mean
+        return self._replaced.mean * self._replaced.count / self._replaced.memory
 
     # -- programs come, are served, and go -----------------------------------------------------
 

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.gateway_real --vllm http://127.0.0.1:8000 [--vllm ...] [--keep FILE]
         [--thunderagent CHECKOUT --thunderagent-python PYTHON] [--sglang-router PATH] [--vllm-router PATH]
 
-Programs of `made:tiny-agents` whose contexts together are 4 times, and half, the KV cache of the servers
-(which should be started for nothing else, with prefix caching and --enable-prompt-tokens-details). All
+Programs of `made:tiny-agents`, all alike, and of `made:small-browser`, which are not, whose contexts together
+are 4 times, and half, the KV cache of the servers (which should be started for nothing else, with prefix caching and --enable-prompt-tokens-details). All
 contenders in one invocation, each started afresh for each replay, order rotated; each replay has text of its
 own, so that none finds another's cache, and begins when the servers are idle. With `--keep` each replay is
 written down as it ends, and the next invocation with the same words goes on after it. Ctrl-C prints what
@@ -139,8 +139,14 @@ def _plan(
 ) -> list[tuple[Load, Contender, int]]:
     """All replays in order; each repetition begins with another contender."""
     plan: list[tuple[Load, Contender, int]] = []
-    for times in (float(word) for word in options.oversubscription.split(",")):
+    loads = [
+        (made, float(times))
+        for made in options.made.split(",")
+        for times in options.oversubscription.split(",")
+    ]
+    for made, times in loads:
         load = load_of(
+            made,
             times,
             kv_tokens=kv_tokens,
             seed=options.seed,
@@ -150,7 +156,7 @@ def _plan(
         # Where nothing is short, only what a gateway costs is of interest.
         here = [each for each in found if times > 1.0 or each.name in {ALONE, GATEWAY}]
         tell(
-            f"{times:g} times {kv_tokens:,} KV tokens: {len(load.workload.programs)} programs,"
+            f"{made}, {times:g} times {kv_tokens:,} KV tokens: {len(load.workload.programs)} programs,"
             f" {load.at_once or 'all'} at once, {least_prefill_tokens(load.workload):,} tokens at least"
         )
         for repetition in range(options.repeats):
@@ -167,6 +173,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", help="needed where servers list several")
     parser.add_argument("--kv-tokens", type=int, help="of all servers, if they do not say")
     parser.add_argument("--oversubscription", default=f"{PRESSED:g},{IDLE:g}")
+    parser.add_argument("--made", default="tiny-agents,small-browser", help="workloads, by preset")
     parser.add_argument("--programs", type=int, help="instead of as many as that takes")
     parser.add_argument("--longest-tool", type=float, default=math.inf, help="seconds, to try it")
     parser.add_argument("--caps", default="3,4,5,6,7,8")

@@ -39,9 +39,11 @@ class Load:
     """Programs that together need `times` the caches.
 
     Attributes:
+        made: The preset that they are made by.
         at_once: How many there are at any time; None: all of them, from the start.
     """
 
+    made: str
     times: float
     kv_tokens: int
     workload: Workload
@@ -69,6 +71,7 @@ class Setting:
 
 
 def load_of(
+    made: str,
     times: float,
     *,
     kv_tokens: int,
@@ -77,7 +80,7 @@ def load_of(
     longest_tool_s: float = math.inf,
 ) -> Load:
     """As many programs as fill the caches `times` over when each is at its last turn."""
-    many = generate(preset("tiny-agents", programs=_MANY), seed=seed)
+    many = generate(preset(made, programs=_MANY), seed=seed)
     if longest_tool_s < math.inf:
         many = with_waits_cut(many, most_s=longest_tool_s)
     if programs is None:
@@ -88,6 +91,7 @@ def load_of(
             programs += 1
     if times > 1.0:
         return Load(
+            made=made,
             times=times,
             kv_tokens=kv_tokens,
             workload=replace(many, programs=many.programs[:programs]),
@@ -95,12 +99,19 @@ def load_of(
     count = max(_LEAST_PROGRAMS, 4 * programs)
     workload = replace(many, programs=many.programs[:count])
     # One program too many and it would not be half the cache.
-    return Load(times=times, kv_tokens=kv_tokens, workload=workload, at_once=max(1, programs - 1))
+    return Load(
+        made=made,
+        times=times,
+        kv_tokens=kv_tokens,
+        workload=workload,
+        at_once=max(1, programs - 1),
+    )
 
 
 async def measured(setting: Setting, load: Load, contender: Contender, repetition: int) -> Row:
     """One replay; what goes wrong on the way is in the row."""
     row = Row(
+        made=load.made,
         load=load.times,
         words=load.words,
         contender=contender.name,

@@ -13,7 +13,7 @@ from tests.benchmarks.gateway_real_contenders import ALONE, CAP, GATEWAY, THUNDE
 
 NOT_SHOWN = """What this does not show: GPUs (one small model on CPU cores, which the servers share with whatever
 stands in front of them, so a proxy's own work slows them down), hundreds of programs, contexts of tens of
-thousands of tokens, programs that are not alike. Every contender is started afresh for each replay and has
+thousands of tokens. Every contender is started afresh for each replay and has
 learned nothing before it. Caps are at the client and cost no proxy; the best of them is chosen after the
 fact, on this very workload. Peers run with their defaults. "computed" is what the servers themselves count,
 "by usage" what the clients were told: a call that is preempted is computed twice and is in neither."""
@@ -39,6 +39,7 @@ class Row:
     """One replay of one contender.
 
     Attributes:
+        made: The preset of the programs.
         load: How many times the caches the contexts of the programs come to.
         words: What was replayed: rows of other words are not compared.
         server_tokens: Prompt tokens the servers computed meanwhile, by their own count.
@@ -46,6 +47,7 @@ class Row:
         error: Why there are no figures, or what ended the first program that was given up.
     """
 
+    made: str
     load: float
     words: str
     contender: str
@@ -92,11 +94,11 @@ def told(row: Row) -> str:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """A table for each load: medians over the repetitions."""
-    for load in dict.fromkeys(row.load for row in rows):
+    """A table for each workload and load: medians over the repetitions."""
+    for made, load in _loads(rows):
         yield ""
-        yield f"{load:g} times the KV cache"
-        cells = [_HEAD, *(_cells(name, found) for name, found in _groups(rows, load).items())]
+        yield f"{made}, {load:g} times the KV cache"
+        cells = [_HEAD, *(_cells(name, found) for name, found in _groups(rows, made, load).items())]
         widths = [max(len(line[at]) for line in cells) for at in range(len(_HEAD))]
         for line in cells:
             first, *others = line
@@ -107,13 +109,14 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 def targets(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """What it is to show, each with what was found; `is_met` None: not measured."""
     found: list[dict[str, Any]] = []
-    for load in dict.fromkeys(row.load for row in rows):
-        groups = _groups(rows, load)
+    for made, load in _loads(rows):
+        groups = _groups(rows, made, load)
         ours = groups.get(GATEWAY)
         if ours is None:
             continue
         found += _pressed(groups, ours) if load > 1.0 else _idle(groups, ours)
         for target in found:
+            target.setdefault("made", made)
             target.setdefault("load", load)
     return found
 
@@ -122,13 +125,15 @@ def target_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
     words = {True: "met", False: "MISSED", None: "not measured"}
     for target in found:
         value = "-" if target["value"] is None else f"{target['value']:.3f}"
-        yield f"{target['load']:g}x  {target['what']}: {value} (target {target['target']}): {words[target['is_met']]}"
+        where, what = f"{target['made']} {target['load']:g}x", target["what"]
+        yield f"{where}  {what}: {value} (target {target['target']}): {words[target['is_met']]}"
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Medians of each contender at each load."""
     return [
         {
+            "made": made,
             "load": load,
             "contender": name,
             "replays": len(_measured(group)),
@@ -151,8 +156,8 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
             },
             "server_tokens": median([row.server_tokens for row in _measured(group)]),
         }
-        for load in dict.fromkeys(row.load for row in rows)
-        for name, group in _groups(rows, load).items()
+        for made, load in _loads(rows)
+        for name, group in _groups(rows, made, load).items()
     ]
 
 
@@ -227,10 +232,14 @@ def _measured(group: Sequence[Row]) -> list[Row]:
     return [row for row in group if row.figures is not None]
 
 
-def _groups(rows: Sequence[Row], load: float) -> dict[str, list[Row]]:
+def _loads(rows: Sequence[Row]) -> list[tuple[str, float]]:
+    return list(dict.fromkeys((row.made, row.load) for row in rows))
+
+
+def _groups(rows: Sequence[Row], made: str, load: float) -> dict[str, list[Row]]:
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        if row.load == load:
+        if (row.made, row.load) == (made, load):
             groups.setdefault(row.contender, []).append(row)
     return dict(sorted(groups.items(), key=lambda item: item[0].startswith(GATEWAY)))
 

@@ -108,6 +108,20 @@ TINY = WorkflowShape(
     tools=(ToolUse(tool="tool", share=1.0, duration_s=exponential(1.0)),),
 )
 
+_SMALL = 0.1
+
+
+def _with_tokens(shape: WorkflowShape, times: float) -> WorkflowShape:
+    """`shape` with `times` the tokens everywhere; turns and tools are as they were."""
+    return replace(
+        shape,
+        system_tokens=round(shape.system_tokens * times),
+        task_tokens=shape.task_tokens.times(times),
+        new_tokens=shape.new_tokens.times(times),
+        completion_tokens=shape.completion_tokens.times(times),
+    )
+
+
 _PRESETS: dict[str, tuple[WorkflowShape, ...]] = {
     "swe": (SWE,),
     "browser": (BROWSER,),
@@ -119,6 +133,7 @@ _PRESETS: dict[str, tuple[WorkflowShape, ...]] = {
         replace(MAP_REDUCE, share=0.1),
     ),
     "tiny-agents": (TINY,),
+    "small-browser": (_with_tokens(BROWSER, _SMALL),),
 }
 
 PRESETS: tuple[str, ...] = tuple(_PRESETS)

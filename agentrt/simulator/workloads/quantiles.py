@@ -34,6 +34,10 @@ class Quantiles:
         if not sorted_values or len(self.values) != len(self.levels) or self.values[0] < 0:
             raise InputError(f"values must rise, one a level, from 0 or more: {self.values}")
 
+    def times(self, factor: float) -> Quantiles:
+        """Each value `factor` times as large."""
+        return Quantiles(self.levels, tuple(value * factor for value in self.values))
+
     def at(self, level: float) -> float:
         """The value that a share `level` of the distribution does not exceed."""
         above = min(max(bisect_right(self.levels, level), 1), len(self.levels) - 1)
