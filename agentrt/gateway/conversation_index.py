@@ -5,7 +5,7 @@ Where each was asked and answered, and which programs have a message, a tool cal
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from collections.abc import Iterable, Iterator
 
 from agentrt.gateway.conversation_ends import NO_REST, End, Remembered, Rest
@@ -18,34 +18,50 @@ _MOST_ALIKE = 128
 
 
 class ConversationIndex:
-    """All conversations, with what is kept of each program bounded."""
+    """All conversations, with what is kept of each program bounded.
+
+    Attributes:
+        size: Digests that are kept, of all programs.
+        ends_kept: Those of them that are ends.
+    """
 
     def __init__(self) -> None:
         self.messages = Postings()
         self.lines = Postings()
         self.size = 0
-        self._ends: dict[int, list[End]] = {}
+        self.ends_kept = 0
+        self._ends: dict[int, End | list[End]] = {}  # mostly one
         self._rests: dict[int, dict[int, int]] = {}
 
     def ends(self, key: int, rest: Rest = NO_REST) -> list[End]:
         """Oldest first."""
-        return self._ends.get(_slot(key, rest), _NOTHING)
+        found = self._ends.get(_slot(key, rest), _NOTHING)
+        return found if isinstance(found, list) else [found]
 
     def rests(self, key: int) -> Iterable[int]:
         """How long the rests are that some ends have here."""
         return self._rests.get(key, ())
 
     def add_end(self, end: End) -> End:
-        here = self._ends.setdefault(_slot(end.place.key, end.place.rest), [])
-        here.append(end)
-        if len(here) > _MOST_ALIKE:
-            del here[0]
-        if length := end.place.rest[0]:
-            rests = self._rests.setdefault(end.place.key, {})
+        slot = _slot(end.key, end.rest)
+        here = self._ends.get(slot)
+        if here is None:
+            self._ends[slot] = end
+        elif isinstance(here, list):
+            here.append(end)
+            if len(here) > _MOST_ALIKE:
+                del here[0]
+        else:
+            self._ends[slot] = [here, end]
+        if length := end.rest[0]:
+            rests = self._rests.setdefault(end.key, {})
             rests[length] = rests.get(length, 0) + 1
         ends = end.program.ends
+        if ends and ends[-1].system == end.system:
+            end.system = ends[-1].system  # one number in memory, not two
         ends.append(end)
         self.size += 1
+        self.ends_kept += 1
         if len(ends) > _MOST_ENDS:
             # How a program began is what edited histories still begin with.
             at = 1 if ends[0].is_first else 0
@@ -62,8 +78,7 @@ class ConversationIndex:
     def restore(self, program: Remembered) -> None:
         """Have a program that was remembered elsewhere, with all that it has."""
         messages, lines, ends = list(program.messages), list(program.lines), list(program.ends)
-        for kept in (program.messages, program.lines, program.ends):
-            kept.clear()
+        _clear(program)
         self.add_messages(messages, program)
         self.add_lines(lines, program)
         for end in ends:
@@ -72,44 +87,54 @@ class ConversationIndex:
     def forget(self, program: Remembered) -> None:
         """Nothing is known of it any more."""
         self.size -= program.size
+        self.ends_kept -= len(program.ends)
         for key in program.messages:
             self.messages.drop(key, program)
         for key in program.lines:
             self.lines.drop(key, program)
         for end in program.ends:
             self._drop_end(end, is_counted=False)
-        for kept in (program.messages, program.lines, program.ends, program.given):
-            kept.clear()
+        _clear(program)
+        del program.given[:]
 
-    def _add(self, keys: Iterable[int], program: Remembered, kept: deque[int], most: int) -> None:
+    def _add(self, keys: Iterable[int], program: Remembered, kept: array[int], most: int) -> None:
         postings = self.messages if kept is program.messages else self.lines
         for key in keys:
             if postings.add(key, program):
                 kept.append(key)
                 self.size += 1
                 if len(kept) > most:
-                    postings.drop(kept.popleft(), program)
+                    postings.drop(kept.pop(0), program)
                     self.size -= 1
 
     def _drop_end(self, end: End, *, is_counted: bool = True) -> None:
-        slot = _slot(end.place.key, end.place.rest)
+        slot = _slot(end.key, end.rest)
         here = self._ends.get(slot)
-        if here is not None and end in here:
+        if here is end:
+            del self._ends[slot]
+        elif isinstance(here, list) and end in here:
             here.remove(end)
             if not here:
                 del self._ends[slot]
-        if length := end.place.rest[0]:
-            rests = self._rests[end.place.key]
+        if length := end.rest[0]:
+            rests = self._rests[end.key]
             rests[length] -= 1
             if not rests[length]:
                 del rests[length]
             if not rests:
-                del self._rests[end.place.key]
+                del self._rests[end.key]
         if is_counted:
             self.size -= 1
+            self.ends_kept -= 1
 
 
 _NOTHING: list[End] = []
+
+
+def _clear(program: Remembered) -> None:
+    del program.messages[:]
+    del program.lines[:]
+    program.ends.clear()
 
 
 def _slot(key: int, rest: Rest) -> int:

@@ -120,7 +120,7 @@ class ConversationSearch:
         if len(found) <= 1:
             return found
         # A system prompt that has the time in it is another one each turn.
-        return [end for end in found if end.place.system == conversation.system] or found
+        return [end for end in found if end.system == conversation.system] or found
 
     def _extended(self, sought: Sought, *, is_repeated: bool) -> Found | None:
         """By the longest prompt or answer that the request begins with."""
@@ -261,7 +261,7 @@ def _is_waiting(prompt: End) -> bool:
 
 def _is_whole(conversation: Conversation, units: int, end: End) -> bool:
     """Whether a prompt is all of the request."""
-    return units == len(conversation.units) and len(conversation.rest) == end.place.rest[0]
+    return units == len(conversation.units) and len(conversation.rest) == end.rest[0]
 
 
 def _at(end: End, reason: str, units: int) -> Found:

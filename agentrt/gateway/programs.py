@@ -314,8 +314,10 @@ class Programs(Generic[R]):
         del self._live[program.program_id]
         for agent in program.agents:
             del self._of_agent[agent]
-            if how in {Ending.FINAL, Ending.ENDED}:  # any other may come back, with its history
+            if how in {Ending.FINAL, Ending.ENDED}:
                 self._recogniser.end(agent)
+            else:  # it may come back, with its history
+                self._recogniser.quiet(agent)
         program.scheduled.end(is_cancelled=not how.is_whole)
         ended = EndedProgram(
             program_id=program.program_id,

@@ -23,8 +23,11 @@ from agentrt.gateway.recognition_programs import Bounds, Programs, namespace
 from agentrt.gateway.recognition_state import VERSION, read_programs, written_program
 from agentrt.ir.request import Completion
 
-MOST_DIGESTS = 4_000_000
-"""Digests remembered, of all programs."""
+MOST_BYTES = 128 << 20
+"""What is remembered of all programs takes about so much: 25,000 programs of 6 turns, or 4,500 of 50."""
+
+MOST_QUIET_BYTES = 16 << 20
+"""Of that, what may be remembered of programs of which nothing is expected any more."""
 
 FORGET_AFTER_S = 24 * 3600.0
 
@@ -78,11 +81,17 @@ class Recogniser:
         self,
         *,
         most_conversations: int = 100_000,
-        most_digests: int = MOST_DIGESTS,
+        most_bytes: int = MOST_BYTES,
+        most_quiet_bytes: int = MOST_QUIET_BYTES,
         forget_after_s: float = FORGET_AFTER_S,
         ids: Callable[[], str] = new_id,
     ) -> None:
-        bounds = Bounds(programs=most_conversations, digests=most_digests, idle_s=forget_after_s)
+        bounds = Bounds(
+            programs=most_conversations,
+            bytes=most_bytes,
+            quiet_bytes=most_quiet_bytes,
+            idle_s=forget_after_s,
+        )
         self._index = ConversationIndex()
         self._search = ConversationSearch(self._index)
         self._digests = MessageDigests()
@@ -167,6 +176,13 @@ class Recogniser:
         """The program is over: what goes on from it, or has its name, is a new program."""
         self._programs.end(program_id)
 
+    def quiet(self, program_id: str) -> None:
+        """The program has been silent for so long that nothing is expected of it any more.
+
+        What goes on from it is its own all the same, for as long as it is remembered.
+        """
+        self._programs.quiet(program_id)
+
     def snapshot(self, now: float, *, most_programs: int = 2_000) -> JsonObject:
         """What is remembered of the programs used last, as JSON; there is no text in it."""
         latest = self._programs.latest(most_programs)
@@ -212,9 +228,9 @@ class Recogniser:
         fresh = units[found.units :] if found else units[-1:] if _is_task(conversation) else ()
         is_first = found is None or found.is_first
         if found is None or found.is_beginning:
-            program.given.extend(units)
+            program.give(units)
         if found is None:
-            program.task = task_lines(conversation)
+            program.task.extend(task_lines(conversation))
         self._index.add_messages([unit ^ within for unit in fresh], program)
         if found is not None and found.end is not None:
             _go_on(found.end)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agentrt.gateway.conversation_digests import digest
-from agentrt.gateway.conversation_ends import Remembered
+from agentrt.gateway.conversation_ends import Remembered, size_bytes
 from agentrt.gateway.conversation_index import ConversationIndex
 
 _MOST_NAMES = 256
@@ -18,12 +18,14 @@ class Bounds:
     """How much is remembered; what was used longest ago goes first.
 
     Attributes:
-        digests: Of all programs together.
+        bytes: Of all programs together.
+        quiet_bytes: Of those that have gone quiet, together.
         idle_s: How long a program is remembered after its last request.
     """
 
     programs: int
-    digests: int
+    bytes: int
+    quiet_bytes: int
     idle_s: float
 
 
@@ -36,6 +38,8 @@ class Programs:
         self._ids = ids
         self._programs: OrderedDict[str, Remembered] = OrderedDict()
         self._names: dict[int, Remembered] = {}
+        self._quiet: OrderedDict[str, int] = OrderedDict()
+        self._quiet_bytes = 0
 
     def __len__(self) -> int:
         return len(self._programs)
@@ -82,12 +86,26 @@ class Programs:
         program.used_at = now
         program.has_asked = True
         self._programs.move_to_end(program.program_id)
+        self._is_heard(program.program_id)
+
+    def quiet(self, program_id: str) -> None:
+        """Nothing is expected of it any more: it is forgotten before those that are not."""
+        program = self._programs.get(program_id)
+        if program is not None:
+            self._is_heard(program_id)
+            self._quiet[program_id] = program.size_bytes
+            self._quiet_bytes += program.size_bytes
+
+    def _is_heard(self, program_id: str) -> None:
+        """It is not quiet, or not any more."""
+        self._quiet_bytes -= self._quiet.pop(program_id, 0)
 
     def end(self, program_id: str) -> None:
         """Forget it."""
         program = self._programs.pop(program_id, None)
         if program is None:
             return
+        self._is_heard(program_id)
         self._index.forget(program)
         for name in program.names:
             if self._names.get(name) is program:
@@ -96,13 +114,19 @@ class Programs:
     def forget(self, now: float) -> None:
         """Come back within the bounds."""
         bounds = self._bounds
+        while self._quiet_bytes > bounds.quiet_bytes or (self._quiet and self._is_much):
+            self.end(next(iter(self._quiet)))
         while self._programs:
             program = next(iter(self._programs.values()))
-            is_old = program.used_at < now - bounds.idle_s
-            is_much = len(self._programs) > bounds.programs or self._index.size > bounds.digests
-            if not is_old and not is_much:
+            if program.used_at >= now - bounds.idle_s and not self._is_much:
                 return
             self.end(program.program_id)
+
+    @property
+    def _is_much(self) -> bool:
+        count, index = len(self._programs), self._index
+        size = size_bytes(programs=count, digests=index.size, ends=index.ends_kept)
+        return count > self._bounds.programs or size > self._bounds.bytes
 
     def restore(self, programs: Iterable[Remembered]) -> None:
         """Remember programs from elsewhere; of those that are here already, what is here stays."""

@@ -42,23 +42,22 @@ def read_programs(state: JsonObject, now: float) -> list[Remembered]:
         if state["version"] != VERSION:
             return []
         return [_read_program(one, now) for one in state["programs"]]
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(f"state of programs: {error!r}") from error
 
 
 def _written_end(end: End, answer: int) -> list[Any]:
     """In a list, as there are many of them and the gateway waits meanwhile."""
-    place = end.place
     marks = (_STATES[end.state], end.is_prompt, end.is_first)
-    return [place.key, place.units, place.rest, place.system, end.said, answer, *marks]
+    return [end.key, end.units, end.rest, end.system, end.said, answer, *marks]
 
 
 def _read_program(told: JsonObject, now: float) -> Remembered:
     program = Remembered(str(told["id"]), int(told["namespace"]), now - float(told["age_s"]))
     program.has_asked = bool(told["has_asked"])
     program.names.extend(map(int, told["names"]))
-    program.given.extend(map(int, told["given"]))
-    program.task = tuple(map(int, told["task"]))
+    program.give(map(int, told["given"]))
+    program.task.extend(map(int, told["task"]))
     program.messages.extend(map(int, told["messages"]))
     program.lines.extend(map(int, told["lines"]))
     program.ends.extend(_read_ends(told["ends"], program))

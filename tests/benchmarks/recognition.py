@@ -77,7 +77,7 @@ def scored(name: str, variant: str, seeds: int) -> Score:
 
 def cost(programs: int, turns: int, requests: int, seed: int = 0) -> dict[str, Any]:
     """Microseconds and bytes, with `programs` of `turns` turns remembered."""
-    recogniser = Recogniser()
+    recogniser = Recogniser(most_bytes=1 << 40)
     rng = random.Random(seed)
     system = Message("system", "You are an agent. " * 200)
     live: list[list[Message]] = []

@@ -142,9 +142,12 @@ def test_programs_end_when_they_say_so_are_told_to_or_stay_away() -> None:
     finished = [e.program_id for e in world.events if isinstance(e, ProgramFinished)]
     cancelled = [e.program_id for e in world.events if isinstance(e, ProgramCancelled)]
     assert (finished, cancelled) == (["/says#1", "/told#2", "/idle#4"], ["/acting#3", "/open#5"])
-    assert [told for told in world.recogniser.told if told[0] == "ended"] == [
+    assert [told for told in world.recogniser.told if told[0] in {"ended", "quiet"}] == [
         ("ended", "/says"),
         ("ended", "/told"),
+        ("quiet", "/idle"),
+        ("quiet", "/acting"),
+        ("quiet", "/open"),
     ]
 
 

@@ -393,7 +393,7 @@ def test_a_program_that_is_over_is_not_gone_on_from(gateway: Gateway) -> None:
     ("recogniser", "remembered"),
     [
         (Recogniser(most_conversations=3, ids=_ids()), 3),
-        (Recogniser(most_digests=60, ids=_ids()), 3),
+        (Recogniser(most_bytes=16_000, ids=_ids()), 3),
         (Recogniser(forget_after_s=25.0, ids=_ids()), 5),
     ],
 )
@@ -405,6 +405,32 @@ def test_what_was_used_longest_ago_is_forgotten_first(
     assert len(recogniser) <= remembered + 1
     assert gateway.ask(*kept[-1]).program_id == "p12"
     assert gateway.ask(*kept[0]).is_new
+
+
+def test_quiet_programs_are_forgotten_first_and_are_gone_on_from_until_then() -> None:
+    recogniser = Recogniser(most_quiet_bytes=20_000, ids=_ids())
+    gateway = Gateway(recogniser)
+    kept = [conversation(gateway, f"agent {at}", turns=5) for at in range(12)]
+    for program_id in ("p2", "p3", "never heard of"):
+        recogniser.quiet(program_id)
+    assert gateway.ask(*kept[1]).program_id == "p2"
+    for at in range(2, 11):
+        recogniser.quiet(f"p{at + 1}")
+    assert gateway.ask(*kept[0]).program_id == "p1"  # used longest ago of all, but never quiet
+    assert gateway.ask(*kept[1]).program_id == "p2"  # heard of since
+    assert gateway.ask(*kept[2]).is_new
+    assert gateway.ask(*kept[10]).program_id == "p11"
+
+
+def test_of_a_program_that_goes_quiet_and_speaks_in_turns_nothing_is_counted_twice() -> None:
+    recogniser = Recogniser(most_quiet_bytes=20_000, ids=_ids())
+    gateway = Gateway(recogniser)
+    messages = conversation(gateway, "one")
+    for _ in range(50):
+        recogniser.quiet("p1")
+        recogniser.quiet("p1")
+        assert gateway.ask(*messages).program_id == "p1"
+    assert len(recogniser) == 1
 
 
 def test_what_is_kept_of_one_program_is_bounded() -> None:

@@ -66,6 +66,9 @@ class ByName:
     def end(self, program_id: str) -> None:
         self.told.append(("ended", program_id))
 
+    def quiet(self, program_id: str) -> None:
+        self.told.append(("quiet", program_id))
+
 
 class Server(ScriptedBackend):
     """A replica that can be away."""
