@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from agentrt.gateway.asked import Endpoint
 from agentrt.gateway.client_answer import AsgiSend, ClientConnection
 from agentrt.gateway.errors_json import Refusal, send_refusal
+from agentrt.gateway.held_bodies import HeldBodies
 from agentrt.gateway.pages import pages
 from agentrt.gateway.post import GatewayLimits, Post
 from agentrt.gateway.request_body import AsgiReceive
@@ -54,12 +55,14 @@ class GatewayApp:
 
     Attributes:
         is_draining: New work is refused, what is under way goes on.
+        bodies: Those of all requests under way.
     """
 
     def __init__(self, services: Services, limits: GatewayLimits | None = None) -> None:
         self.is_draining = False
         self._services = services
         self._limits = limits or GatewayLimits()
+        self.bodies = HeldBodies(self._limits.max_bodies_bytes)
         self._posts: set[Post] = set()
         self._idle = asyncio.Event()
         self._pages: Starlette = pages(services, is_draining=lambda: self.is_draining)
@@ -102,7 +105,7 @@ class GatewayApp:
         )
         self._posts.add(post)
         try:
-            await post.serve(receive, send)
+            await post.serve(receive, send, self.bodies)
         finally:
             self._posts.discard(post)
             if not self._posts:

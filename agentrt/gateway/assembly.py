@@ -79,7 +79,9 @@ async def gateway(
     parts = _parts(settings, environ, clock)
     services = parts.services(settings, log)
     limits = GatewayLimits(
-        max_requests=settings.max_requests, max_body_bytes=settings.max_body_bytes
+        max_requests=settings.max_requests,
+        max_body_bytes=settings.max_body_bytes,
+        max_bodies_bytes=settings.max_bodies_bytes,
     )
     documents = await asyncio.to_thread(_documents, settings.store, data_dir)
     async with (

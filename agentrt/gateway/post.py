@@ -14,6 +14,7 @@ from agentrt.gateway.asked import Asked, Endpoint
 from agentrt.gateway.client_answer import AsgiSend, ClientAnswer, ClientConnection
 from agentrt.gateway.errors_json import Refusal, refusal_of
 from agentrt.gateway.forwarding import Forwarding
+from agentrt.gateway.held_bodies import HeldBodies, HeldBody
 from agentrt.gateway.reading import read_request
 from agentrt.gateway.request_body import AsgiReceive, ClientGone, read_body
 from agentrt.gateway.services import Answered, Headers, Services
@@ -23,6 +24,12 @@ from agentrt.ir.request import Usage
 _LOG = logging.getLogger("agentrt.gateway")
 _CLIENT_GONE = 499
 _CHARACTERS_PER_TOKEN = 4
+_CUT_SHORT = {
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+"""What may be said to a body that has not been read to its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,7 @@ class GatewayLimits:
     Attributes:
         max_requests: Under way, those that wait included; what comes then is refused with 429.
         max_body_bytes: The longest body of a request.
+        max_bodies_bytes: Of all bodies that are held at once; what comes then is refused with 429.
         body_timeout_s: How long its body may take to come.
         max_kept_bytes: What is kept of a streamed answer for a client that reads slowly.
         client_stall_s: How long a client may take none of what is there for it.
@@ -39,6 +47,7 @@ class GatewayLimits:
 
     max_requests: int = 20_000
     max_body_bytes: int = 64 << 20
+    max_bodies_bytes: int = 1 << 30
     body_timeout_s: float = 60.0
     max_kept_bytes: int = 16 << 20
     client_stall_s: float = 120.0
@@ -73,12 +82,16 @@ class Post:
         self._code = ""
         self._is_stopped = False
 
-    async def serve(self, receive: AsgiReceive, send: AsgiSend) -> None:
-        """Answer it, whatever happens; a client that has gone gets nothing."""
+    async def serve(self, receive: AsgiReceive, send: AsgiSend, bodies: HeldBodies) -> None:
+        """Answer it, whatever happens; a client that has gone gets nothing.
+
+        Its body counts among `bodies` until all is over.
+        """
         loop = asyncio.get_running_loop()
         began_at = loop.time()
+        held = HeldBody(bodies)
         try:
-            asked = await self._read(receive)
+            asked = await self._read(receive, held)
             if asked is not None:
                 await self._serve_turn(asked, receive, send)
             else:
@@ -86,6 +99,7 @@ class Post:
         except ClientGone:
             self._answer.abandon()
         finally:
+            held.give_back()
             self._services.observe(self._answered(began_at, loop.time()))
 
     def stop(self) -> None:
@@ -94,7 +108,7 @@ class Post:
             self._is_stopped = True
             self._turn.cancel()
 
-    async def _read(self, receive: AsgiReceive) -> Asked | None:
+    async def _read(self, receive: AsgiReceive, held: HeldBody) -> Asked | None:
         """What is asked; None: it has been refused."""
         limits = self._limits
         try:
@@ -102,6 +116,7 @@ class Post:
             body = await read_body(
                 receive,
                 self._headers,
+                held,
                 max_bytes=limits.max_body_bytes,
                 timeout_s=limits.body_timeout_s,
             )
@@ -175,7 +190,7 @@ class Post:
             (b"content-length", str(len(body)).encode()),
             (b"x-request-id", self._request_id.encode("latin-1")),
         ]
-        if refusal.status in {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT}:
+        if self._asked is None and refusal.status in _CUT_SHORT:
             # What is left of the body is not read.
             headers.append((b"connection", b"close"))
         self._answer.begin(refusal.status, headers)

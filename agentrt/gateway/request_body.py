@@ -8,7 +8,8 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from agentrt.errors import RequestRejected
+from agentrt.errors import RateLimited, RequestRejected
+from agentrt.gateway.held_bodies import HeldBody
 from agentrt.gateway.services import Headers
 
 AsgiReceive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -22,15 +23,17 @@ class ClientGone(Exception):  # noqa: N818  nothing is wrong
 
 
 async def read_body(
-    receive: AsgiReceive, headers: Headers, *, max_bytes: int, timeout_s: float
+    receive: AsgiReceive, headers: Headers, held: HeldBody, *, max_bytes: int, timeout_s: float
 ) -> bytes:
-    """All of it.
+    """All of it, counted in `held` as it comes.
 
     Raises:
-        RequestRejected: 413, it is longer than `max_bytes`; 408, it took longer than `timeout_s`;
-            415, it is packed.
+        RequestRejected: 413, it is longer than `max_bytes`, or than all bodies may be; 408, it took
+            longer than `timeout_s`; 415, it is packed.
+        RateLimited: it and those of others are longer than all may be.
         ClientGone: it never came to its end.
     """
+    max_bytes = min(max_bytes, held.most_bytes)
     if headers.get("content-encoding", "identity") != "identity":
         raise RequestRejected(
             "the body must not be packed: leave Content-Encoding out",
@@ -50,8 +53,16 @@ async def read_body(
                 piece: bytes = message.get("body", b"")
                 if len(body) + len(piece) > max_bytes:
                     body.clear()
+                    held.give_back()
                     await _discard(receive)
                     raise _too_long(max_bytes)
+                try:
+                    held.grow(len(piece))
+                except RateLimited:
+                    body.clear()
+                    if message.get("more_body", False):
+                        await _discard(receive)
+                    raise
                 if not message.get("more_body", False):
                     # Nearly all bodies come in one piece.
                     return bytes(body) + piece if body else piece

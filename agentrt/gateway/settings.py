@@ -187,6 +187,10 @@ class GatewaySettings(_Table):
     max_body_bytes: Count = Field(
         default=64 << 20, description="the longest request; what is longer is refused"
     )
+    max_bodies_bytes: Count = Field(
+        default=1 << 30,
+        description="bytes of all requests under way, in all; what comes beyond is refused",
+    )
     idle_s: Seconds = Field(
         default=120.0,
         description="seconds after an answer without tool calls until its program counts as over",
