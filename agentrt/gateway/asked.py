@@ -26,6 +26,7 @@ class Claim:
         is_shared: Several programs may well give the same name (`user`, `prompt_cache_key`): it
             tells programs apart, and does not make one of two conversations.
         source: Where the name stands, for people: `X-Session-ID`, `body.session_id`.
+        is_retry: The client has asked the same before, and has no answer.
     """
 
     program: str = ""
@@ -33,6 +34,7 @@ class Claim:
     is_final: bool = False
     is_shared: bool = False
     source: str = ""
+    is_retry: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

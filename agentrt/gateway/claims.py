@@ -92,6 +92,9 @@ FIELDS = (
     NamingField("safety_identifier", is_shared=True),
 )
 
+RETRY_HEADER = "x-stainless-retry-count"
+"""Sent by OpenAI's and Anthropic's clients, those of many others among them: 0 the first time."""
+
 FINAL_HEADERS = ("x-session-final", "x-dynamo-session-final")
 
 FINAL_FIELDS = (
@@ -118,36 +121,36 @@ def read_claim(headers: Mapping[str, str], body: Mapping[str, Any]) -> Claim:
         body: The request's, parsed.
     """
     is_final = _is_final(headers, body)
+    is_retry = RETRY_HEADER in headers and _is_positive(headers[RETRY_HEADER])
     for header in () if _HEADER_NAMES.isdisjoint(headers) else HEADERS:
         program = _name(headers.get(header.name))
         if program:
             has_parent = header.parent and not (header.unless and header.unless in headers)
             parent = _name(headers.get(header.parent)) if has_parent else ""
-            return _claim(program, parent, is_final=is_final, source=header.shown)
+            return Claim(
+                program=program,
+                parent="" if parent == program else parent,
+                is_final=is_final,
+                source=header.shown,
+                is_retry=is_retry,
+            )
     for field in () if _FIELD_NAMES.isdisjoint(body) else FIELDS:
         program = _name(_found(_at(body, field.path), field.pattern))
         if program:
             parent = _name(_at(body, field.parent)) if field.parent else ""
-            return _claim(
-                program,
-                parent,
+            return Claim(
+                program=program,
+                parent="" if parent == program else parent,
                 is_final=is_final,
                 is_shared=field.is_shared,
                 source=f"body.{field.path}",
+                is_retry=is_retry,
             )
-    return Claim(is_final=is_final)
+    return Claim(is_final=is_final, is_retry=is_retry)
 
 
-def _claim(
-    program: str, parent: str, *, is_final: bool, source: str, is_shared: bool = False
-) -> Claim:
-    return Claim(
-        program=program,
-        parent="" if parent == program else parent,
-        is_final=is_final,
-        is_shared=is_shared,
-        source=source,
-    )
+def _is_positive(count: str) -> bool:
+    return count.isascii() and count.isdigit() and bool(count.strip("0"))
 
 
 def _is_final(headers: Mapping[str, str], body: Mapping[str, Any]) -> bool:

@@ -106,21 +106,15 @@ class Recogniser:
         """Digests remembered, of all programs."""
         return self._index.size
 
-    def recognise(
-        self, asked: Asked, *, tenant: str, now: float, is_retry: bool = False
-    ) -> Recognised:
+    def recognise(self, asked: Asked, *, tenant: str, now: float) -> Recognised:
         """Which program `asked` belongs to, a new one if to none that is known.
 
         Every request so recognised is to be told of once more: `answered`, or `failed`.
-
-        Args:
-            is_retry: The client says that it has asked the same before, as OpenAI's clients do by
-                the header `X-Stainless-Retry-Count`.
         """
         self._programs.forget(now)
         claim = asked.claim
         conversation = self._digests.conversation(asked)
-        turn, is_new, reason = self._turn(asked, conversation, tenant, (now, is_retry))
+        turn, is_new, reason = self._turn(asked, conversation, tenant, now)
         self._programs.use(turn.program, now)
         parent_id = ""
         if claim.parent and claim.parent != claim.program:
@@ -197,10 +191,10 @@ class Recogniser:
         self._programs.restore(read_programs(state, now))
 
     def _turn(
-        self, asked: Asked, conversation: Conversation, tenant: str, when: tuple[float, bool]
+        self, asked: Asked, conversation: Conversation, tenant: str, now: float
     ) -> tuple[RecognisedTurn, bool, str]:
         """What the request is a turn of, whether that is new, and why."""
-        programs, claim, (now, is_retry) = self._programs, asked.claim, when
+        programs, claim = self._programs, asked.claim
         if claim.program and not claim.is_shared:
             program = programs.called(tenant, claim.program, now)
             source = claim.source or "its name"
@@ -212,7 +206,7 @@ class Recogniser:
         within = namespace(tenant, claim.program)
         if asked.endpoint == "embeddings":
             return RecognisedTurn(programs.add(within, now), tenant), True, "has no conversation"
-        sought = Sought(conversation, within, is_retry=is_retry)
+        sought = Sought(conversation, within, is_retry=claim.is_retry)
         found = self._search.found(sought)
         program = found.program if found else programs.add(within, now)
         reason = found.reason if found else "goes on from nothing that is known"

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentrt.gateway.asked import Asked, Endpoint
+from agentrt.gateway.asked import Asked, Claim, Endpoint
 from agentrt.gateway.recognition import Recognised, Recogniser
 from agentrt.ir.request import Completion, Message, Request
 
@@ -54,7 +54,11 @@ class Score:
 
 def asked(turn: Turn) -> Asked:
     return Asked(
-        endpoint=turn.endpoint, body={}, model="m", request=Request(messages=turn.messages)
+        endpoint=turn.endpoint,
+        body={},
+        model="m",
+        request=Request(messages=turn.messages),
+        claim=Claim(is_retry=turn.is_retry),
     )
 
 
@@ -92,7 +96,7 @@ def replay(
         if recognised is None:
             request = asked(turn)
             began = time.thread_time()
-            recognised = recogniser.recognise(request, tenant="t", now=now, is_retry=turn.is_retry)
+            recognised = recogniser.recognise(request, tenant="t", now=now)
             took = time.thread_time() - began
             made.append((program.name, recognised, took))
             add(now + rng.expovariate(1 / ANSWERS_S), number, position, recognised)

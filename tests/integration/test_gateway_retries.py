@@ -166,3 +166,16 @@ async def test_embeddings_are_made_elsewhere_too() -> None:
             door.assert_all_are_up()
     assert (answer.status_code, broken.attempts) == (200, 1)
     assert len(one.embedded) == len(other.embedded) == 1
+
+
+async def test_a_client_that_says_it_retries_is_the_same_program_and_another_that_asks_the_same_is_not() -> (
+    None
+):
+    body = {"model": "m", "messages": [{"role": "user", "content": "the same task " * 20}]}
+    async with StubEngine() as engine, served(engine) as door:
+        for count in ("0", "1", "0"):
+            headers = {"X-Stainless-Retry-Count": count}
+            answer = await door.client.post("/v1/chat/completions", json=body, headers=headers)
+            assert answer.status_code == 200
+        turns = sorted(live.turns for live in door.found.programs.live)
+    assert turns == [1, 2]

@@ -11,6 +11,23 @@ CLAUDE = "0f0e0d0c-1111-4222-8333-444455556666"
 
 ROWS: list[tuple[dict[str, str], dict[str, Any], Claim]] = [
     ({}, {}, Claim()),
+    ({"x-stainless-retry-count": "0"}, {}, Claim()),
+    ({"x-stainless-retry-count": "00"}, {}, Claim()),
+    ({"x-stainless-retry-count": "-1"}, {}, Claim()),
+    ({"x-stainless-retry-count": "yes"}, {}, Claim()),
+    ({"x-stainless-retry-count": "\u0661"}, {}, Claim()),
+    ({"x-stainless-retry-count": "9" * 9_999}, {}, Claim(is_retry=True)),
+    ({"x-stainless-retry-count": "1"}, {}, Claim(is_retry=True)),
+    (
+        {"x-stainless-retry-count": "2", "x-session-id": "s"},
+        {"user": "u"},
+        Claim(program="s", source="X-Session-ID", is_retry=True),
+    ),
+    (
+        {"x-stainless-retry-count": "2"},
+        {"user": "u"},
+        Claim(program="u", is_shared=True, source="body.user", is_retry=True),
+    ),
     ({"x-session-id": "s"}, {}, Claim(program="s", source="X-Session-ID")),
     (
         {"x-session-id": "child", "x-parent-session-id": "root"},

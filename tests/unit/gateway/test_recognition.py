@@ -58,13 +58,12 @@ class Gateway:
         *messages: Message,
         claim: Claim = NO_CLAIM,
         tenant: str = "t",
-        is_retry: bool = False,
         previous: str = "",
         endpoint: Endpoint = "chat/completions",
     ) -> Recognised:
         self.now += 1.0
         request = asked(*messages, claim=claim, previous=previous, endpoint=endpoint)
-        return self.recogniser.recognise(request, tenant=tenant, now=self.now, is_retry=is_retry)
+        return self.recogniser.recognise(request, tenant=tenant, now=self.now)
 
     def get(self, *messages: Message, says: str | Message, tenant: str = "t") -> str:
         """The program of a request that is answered."""
@@ -150,8 +149,9 @@ def test_the_same_request_after_a_failure_is_a_retry(gateway: Gateway) -> None:
 def test_a_client_that_says_it_retries_is_believed(gateway: Gateway) -> None:
     task = (SYSTEM, user("the same task"))
     gateway.ask(*task)
-    assert gateway.ask(*task, is_retry=True).program_id == "p1"
-    assert gateway.ask(SYSTEM, user("never seen"), is_retry=True).program_id == "p2"
+    again = Claim(is_retry=True)
+    assert gateway.ask(*task, claim=again).program_id == "p1"
+    assert gateway.ask(SYSTEM, user("never seen"), claim=again).program_id == "p2"
 
 
 def test_a_later_turn_that_is_asked_twice_stays_where_it_was(gateway: Gateway) -> None:
