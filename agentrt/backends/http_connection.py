@@ -42,6 +42,8 @@ class HttpSettings:
         max_connections: Open at once. Queueing is the runtime's: this only bounds sockets.
         limits: Requests and tokens per minute; None: as fast as the runtime asks.
         headers: Further ones, of every request.
+        dialects: Whose hints the server understands beside those of its kind, such as `llm-d`: a router
+            in front of an engine cannot be told from outside. `agentrt.backends.hints.DIALECTS` has all.
     """
 
     timeout_s: float = 600.0
@@ -50,6 +52,7 @@ class HttpSettings:
     max_connections: int = 1024
     limits: RateLimits | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    dialects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,11 @@ class HttpConnection:
         *,
         timeout_s: float | None = None,
         is_any_status: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncGenerator[Exchange]:
         """Send a request; the block reads the response, which is a success.
 
-        With `is_any_status` refusals are responses like any other.
+        With `is_any_status` refusals are responses like any other; `headers` are of this request alone.
 
         Leaving the block early, by an error or by cancellation, closes the connection.
 
@@ -113,7 +117,7 @@ class HttpConnection:
                 patience = Patience(
                     timeout, end=end, stall_timeout_s=self._settings.stall_timeout_s
                 )
-                response = await self._send(method, url, content)
+                response = await self._send(method, url, content, headers)
                 try:
                     response.stream = _WatchedStream(response.stream, patience.heard)
                     if response.status_code // 100 != _SUCCESS and not is_any_status:
@@ -149,7 +153,9 @@ class HttpConnection:
             client, self._client = self._client, None
             await client.aclose()
 
-    async def _send(self, method: str, url: str, content: bytes | None) -> httpx2.Response:
+    async def _send(
+        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str] | None
+    ) -> httpx2.Response:
         """The response, as soon as its headers are there.
 
         A pooled connection that the server closes just as we write to it says nothing about the
@@ -160,7 +166,7 @@ class HttpConnection:
         while True:
             trace = _Trace()
             request = self._client.build_request(
-                method, url, content=content, extensions={"trace": trace}
+                method, url, content=content, headers=headers, extensions={"trace": trace}
             )
             try:
                 return await self._client.send(request, stream=True)

@@ -9,12 +9,14 @@ import httpx2
 from agentrt.backends.base import OnChunk
 from agentrt.backends.engine_features import features_of
 from agentrt.backends.engine_pages import EngineLimits, asked_of
+from agentrt.backends.hints import HintFields, joined
 from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
 from agentrt.backends.http_errors import message_in
 from agentrt.backends.limits import RateLimiter, estimated_tokens
 from agentrt.backends.schema_acceptance import SchemaAcceptance
+from agentrt.backends.sent_hints import SentHints
 from agentrt.backends.server_kind import GENERIC, OPENAI, ModelList, ServerKind, read_models
-from agentrt.backends.wire import parse_completion, parse_json, request_body
+from agentrt.backends.wire import JsonObject, parse_completion, parse_json, request_body
 from agentrt.backends.wire_stream import StreamedCompletion
 from agentrt.errors import (
     BackendError,
@@ -36,6 +38,9 @@ _UNKNOWN_FIELD_STATUSES = {400, 422, 501}
 
 class OpenAIBackend:
     """The server at `url` (`http://host:8000`, `https://api.openai.com/v1`).
+
+    Hints of a request are sent where the server is known to take them, which `capabilities` finds out;
+    one that refuses a request with hints and takes it without is sent none any more.
 
     Structured output is asked for with `response_format`. A request refused with it is made again
     without, and that schema is not sent again; from a server that takes none, none is asked for any
@@ -71,6 +76,7 @@ class OpenAIBackend:
         self._takes: EngineFields | None = None
         self._schemas = SchemaAcceptance()
         self._grammars = SchemaAcceptance()
+        self._hints = SentHints(settings.dialects)
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.name!r})"
@@ -154,16 +160,43 @@ class OpenAIBackend:
     async def _attempt(
         self, request: Request, model: str, on_chunk: OnChunk | None, *, has_schema: bool
     ) -> Completion:
-        body = request_body(
+        fields = self._hints.fields(request.hints, self._takes)
+        body = self._body(request, model, is_streamed=on_chunk is not None, has_schema=has_schema)
+        try:
+            completion = await self._exchanged(body, fields, request, on_chunk)
+        except RequestRejected as refusal:
+            is_unknown = refusal.status in _UNKNOWN_FIELD_STATUSES
+            if not is_unknown or not self._hints.is_in_question(fields):
+                raise
+            least = self._hints.least(request.hints, self._takes)
+            completion = await self._exchanged(body, least, request, on_chunk)
+            self._hints.refused()
+            return completion
+        self._hints.taken(fields)
+        return completion
+
+    def _body(
+        self, request: Request, model: str, *, is_streamed: bool, has_schema: bool
+    ) -> JsonObject:
+        return request_body(
             request,
             model=model,
-            is_streamed=on_chunk is not None,
+            is_streamed=is_streamed,
             has_schema=has_schema,
             limit_field=self.kind.limit_field,
             grammar_path=self.kind.grammar_path,
         )
-        url = f"{self.name}/chat/completions"
-        exchanged = self.connection.exchange("POST", url, body, timeout_s=request.options.timeout_s)
+
+    async def _exchanged(
+        self, body: JsonObject, fields: HintFields, request: Request, on_chunk: OnChunk | None
+    ) -> Completion:
+        exchanged = self.connection.exchange(
+            "POST",
+            f"{self.name}/chat/completions",
+            joined(body, fields),
+            timeout_s=request.options.timeout_s,
+            headers=fields.headers,
+        )
         if on_chunk is None:
             async with exchanged as exchange:
                 return await self._read_whole(exchange)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.next_tool import END, START
 from agentrt.gateway.live_program import LiveProgram
 from agentrt.ir.hints import Hints
+from agentrt.runtime.call_hints import FIRST_PRIORITY, expected_hold_s, opaque
 from agentrt.scheduler.events import REPLY
 
-_FIRST_PRIORITY = 1 << 30
-_HELD_QUANTILE = 0.9
-_LONGEST_HOLD_S = 3600.0
 _LIKELY = 0.5
 
 
@@ -32,7 +28,7 @@ def hints_for(
         tenant=program.tenant,
         cache_salt=cache_salt,
         is_last=is_last,
-        priority=max(0, _FIRST_PRIORITY - program.sequence),
+        priority=max(0, FIRST_PRIORITY - program.sequence),
     )
     if estimates is None or not program.workflow:
         return hints
@@ -42,21 +38,10 @@ def hints_for(
         cache_salt=cache_salt,
         is_last=is_last,
         priority=hints.priority,
-        hold_s=None if is_last else _hold_s(program, estimates),
+        hold_s=None if is_last else expected_hold_s(estimates, program.workflow),
         next_tool=_next_tool(program, estimates),
         completion_tokens=_completion_tokens(program, estimates),
     )
-
-
-def opaque(program_id: str) -> str:
-    """The same for each request of a program, and nothing of what its client calls it."""
-    return sha256(program_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _hold_s(program: LiveProgram, estimates: Estimates) -> float:
-    """By then nine in ten of its kind have come back."""
-    gap = estimates.next_call.next_call_of_any(program.workflow)
-    return round(min(gap.remaining_quantile(_HELD_QUANTILE, 0.0), _LONGEST_HOLD_S), 3)
 
 
 def _next_tool(program: LiveProgram, estimates: Estimates) -> str:

@@ -47,11 +47,16 @@ class Retention:
         reused_chars: Characters at its start that a later call of the run begins with too; 0: none.
         next_use: The first node that does, by depth; empty: none.
         next_use_s: Seconds until then, where durations are known.
+        is_shared: Other calls that may come at any moment begin as it does: siblings, or other
+            instances of a map.
+        ends_run: When it is made no other call to a model is under way, and none comes after it.
     """
 
     reused_chars: int = 0
     next_use: NodeId = ""
     next_use_s: float | None = None
+    is_shared: bool = False
+    ends_run: bool = False
 
     @property
     def is_last(self) -> bool:

@@ -82,7 +82,7 @@ class Request:
     options: LLMOptions = LLMOptions()
     program_id: str = ""
     node_id: str = ""
-    hints: Hints = NO_HINTS
+    hints: Hints = field(default=NO_HINTS, compare=False)
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from agentrt.clock import Clock
+from agentrt.ir.hints import Hints
 from agentrt.ir.node import Tier
 from agentrt.ir.prefix import block_count
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
+from agentrt.runtime.call_hints import FIRST_PRIORITY, expected_hold_s, hints_for, opaque
 from agentrt.runtime.pool import Ended, Pool, Replica, Send
 from agentrt.runtime.pool_call import over
 from agentrt.runtime.prompt_chains import Conversations, Measured
@@ -92,6 +94,7 @@ class Fleet:
                 deadline_at=None if deadline_s is None else self._clock.now() + deadline_s,
             ),
             cache_salt=cache_salt,
+            number=self._programs,
         )
 
     def next_call_id(self) -> CallId:
@@ -131,8 +134,12 @@ class _Membership:
 class ScheduledProgram:
     """One program as the schedulers know it: all its calls and tool calls go through here."""
 
-    def __init__(self, fleet: Fleet, arrived: ProgramArrived, *, cache_salt: str = "") -> None:
+    def __init__(
+        self, fleet: Fleet, arrived: ProgramArrived, *, cache_salt: str = "", number: int = 0
+    ) -> None:
+        """`number`: by the order in which programs were made."""
         self._fleet = fleet
+        self._number = number
         self._cache_salt = cache_salt
         self._arrived = arrived
         self._memberships: dict[Pool, _Membership] = {}
@@ -148,6 +155,27 @@ class ScheduledProgram:
     @property
     def tenant(self) -> str:
         return self._arrived.tenant
+
+    def hints(
+        self, request: Request, *, standing: Standing = ALONE, expects_more: bool = True
+    ) -> Hints:
+        """What an engine may be told of a call of this program: see `hints_for`."""
+        pool = self._fleet.pool(request.options.tier)
+        identity = Hints(
+            program_id=opaque(self.program_id),
+            tenant=self.tenant,
+            cache_salt=self._cache_salt,
+            priority=max(0, FIRST_PRIORITY - self._number),
+        )
+        estimates = pool.scheduler.outlook.estimates
+        return hints_for(
+            identity,
+            request,
+            standing=standing,
+            expects_more=expects_more,
+            hold_s=expected_hold_s(estimates, self._arrived.workflow) if expects_more else 0.0,
+            rate=pool.rate,
+        )
 
     def arrive(self, *tiers: Tier) -> None:
         """Take a rank among the programs at the pools of `tiers`; at others it has its first call's.

@@ -15,7 +15,6 @@ from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaErro
 from agentrt.ir.request import Chunk, Completion, Message, Request
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.backoff import backend_wait_s
-from agentrt.runtime.call_hints import hints_for
 from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
 from agentrt.runtime.standing import ALONE, Standing
@@ -51,6 +50,7 @@ class LLMCall:
         is_last: No later prompt of the program will begin with this one and its answer; or what
             tells so from the answer.
         standing: What a plan knows of it.
+        expects_more: It is likely that a later prompt begins with this one and its answer.
     """
 
     request: Request
@@ -60,6 +60,7 @@ class LLMCall:
     is_text_final: bool = False
     is_last: IsLast | bool = False
     standing: Standing = ALONE
+    expects_more: bool = True
 
 
 class LLMCalls:
@@ -184,7 +185,9 @@ class _Sending:
         self._started_s = self._clock.now()
         self._call.observer.call_sent(self._attempt)
         request, backend = self._call.request, replica.backend
-        request = replace(request, hints=hints_for(request, standing=self._call.standing))
+        call = self._call
+        hints = call.program.hints(request, standing=call.standing, expects_more=call.expects_more)
+        request = replace(request, hints=hints)
         if request.output_schema is not None and not replica.capabilities.json_schema:
             request = replace(request, output_schema=None)
         stream = self._stream if replica.capabilities.streaming else None

@@ -127,6 +127,7 @@ class Performer:
             on_chunk=self.watching(instance),
             is_last=True,
             standing=standing_of(instance.plan),
+            expects_more=False,
         )
         answer = await self._llms.answer(call, step.answer)
         if instance.started_s is not None:
@@ -158,6 +159,7 @@ class Performer:
             on_chunk=self.watching(instance, early),
             is_last=turn.is_last,
             standing=standing_of(instance.plan),
+            expects_more=turn.is_last is not True,
         )
         try:
             completion = await self._llms.complete(call)

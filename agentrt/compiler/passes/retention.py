@@ -8,12 +8,27 @@ from dataclasses import replace
 from agentrt.compiler.analysis import scopes
 from agentrt.compiler.base import NodePlans
 from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
-from agentrt.compiler.shared_prefix import Prompting, beginning_of, common_chars
+from agentrt.compiler.shared_prefix import (
+    Prompting,
+    beginning_of,
+    common_chars,
+    fixed_beginning,
+)
 from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import AgentNode, LLMNode, LoopNode
+from agentrt.ir.node import (
+    AgentNode,
+    InputNode,
+    LLMNode,
+    LoopNode,
+    MapNode,
+    Node,
+    PlanNode,
+    bodies,
+    dependencies,
+)
 from agentrt.ir.plan import NodePlan, Retention
 
 LEAST_CHARS = 64
@@ -36,6 +51,8 @@ class RetentionHints:
     def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:  # noqa: ARG002  the signature of passes
         noted = dict(nodes)
         again = _bodies_that_repeat(graph)
+        mapped = _bodies_of_maps(graph)
+        last_id = _last_call(graph)
         for prefix, scope in scopes(graph):
             prompting = [node for node in scope.nodes if isinstance(node, (LLMNode, AgentNode))]
             for node in prompting:
@@ -43,9 +60,12 @@ class RetentionHints:
                 later = list(_later(node, prompting, nodes, prefix))
                 if prefix in again:
                     later.append((1 << 30, node.id, beginning_of(node).chars))
-                noted[full_id] = replace(
-                    nodes[full_id], retention=_retention(nodes, prefix, full_id, later)
+                retention = replace(
+                    _retention(nodes, prefix, full_id, later),
+                    is_shared=_is_shared(node, prompting, nodes, prefix, mapped.get(prefix)),
+                    ends_run=full_id == last_id,
                 )
+                noted[full_id] = replace(nodes[full_id], retention=retention)
         return noted
 
     def ensures(self, graph: Graph, nodes: NodePlans) -> None:
@@ -98,6 +118,69 @@ def _seconds_until(node: NodePlan, later: NodePlan) -> float | None:
     if node.remaining_s is None or later.remaining_s is None:
         return None
     return max(0.0, node.remaining_s - later.remaining_s)
+
+
+def _is_shared(
+    node: Prompting,
+    prompting: list[Prompting],
+    nodes: NodePlans,
+    prefix: str,
+    changing: frozenset[NodeId] | None,
+) -> bool:
+    """Whether siblings begin as it does or, in a map's body, its other instances."""
+    if changing is not None:
+        fixed = fixed_beginning(node, changing)
+        if fixed.has_values or fixed.chars >= LEAST_CHARS:
+            return True
+    begins, depth = beginning_of(node), nodes[prefix + node.id].depth
+    return any(
+        other is not node
+        and nodes[prefix + other.id].depth == depth
+        and common_chars(begins, beginning_of(other)) >= LEAST_CHARS
+        for other in prompting
+    )
+
+
+def _last_call(graph: Graph) -> NodeId | None:
+    """The call that all others of the run have ended before, if there is one."""
+    callers = [node for node in graph.nodes if _calls_models(node)]
+    for node in callers:
+        if isinstance(node, (LLMNode, AgentNode)):
+            before = _ancestors(graph, node)
+            if all(other is node or other.id in before for other in callers):
+                return node.id
+    return None
+
+
+def _calls_models(node: Node) -> bool:
+    return isinstance(node, (LLMNode, AgentNode, PlanNode)) or any(
+        _calls_models(inner) for _, body in bodies(node) for inner in body.nodes
+    )
+
+
+def _ancestors(graph: Graph, node: Node) -> set[NodeId]:
+    found: set[NodeId] = set()
+    waiting = list(dependencies(node))
+    while waiting:
+        node_id = waiting.pop()
+        if node_id not in found:
+            found.add(node_id)
+            waiting.extend(dependencies(graph.by_id[node_id]))
+    return found
+
+
+def _bodies_of_maps(graph: Graph) -> dict[str, frozenset[NodeId]]:
+    """What the full ids of nodes in maps' bodies begin with, and which nodes there differ by instance."""
+    return {
+        f"{node_id}.": frozenset(
+            {
+                *node.mapped,
+                *(inner.id for inner in node.body.nodes if not isinstance(inner, InputNode)),
+            }
+        )
+        for node_id, node in graph.walk()
+        if isinstance(node, MapNode)
+    }
 
 
 def _bodies_that_repeat(graph: Graph) -> set[str]:

@@ -50,7 +50,7 @@ def test_what_a_later_call_begins_with_is_needed_until_then() -> None:
         "a": Retention(len(RULES), "b"),
         "b": Retention(len(RULES), "c"),
         "c": Retention(),
-        "else": Retention(),
+        "else": Retention(ends_run=True),
     }
     assert plan.nodes["c"].retention == Retention()
     assert Retention().is_last
@@ -105,6 +105,47 @@ def test_a_map_is_ordered_by_a_prompt_that_is_known_with_its_items(
     inner: Graph, by: str | None
 ) -> None:
     assert _plan(graph(Q, _map(inner)), Batch()).nodes["m"].ordered_by == by
+
+
+def _retentions(before: Graph) -> dict[str, Retention]:
+    nodes = _plan(before, RetentionHints()).nodes
+    return {each_id: each.retention for each_id, each in nodes.items() if each.retention}
+
+
+def test_siblings_and_instances_of_a_map_share_what_they_begin_with() -> None:
+    inner = body(parameter("x"), llm("each", "Of all: ", Use("x"), system=RULES))
+    before = graph(
+        Q,
+        llm("a", Use("q"), system=RULES),
+        llm("b", Use("q"), " why?", system=RULES),
+        llm("c", Use("q"), system="Else."),
+        _map(inner),
+    )
+    shared = {node_id: each.is_shared for node_id, each in _retentions(before).items()}
+    assert shared == {"a": True, "b": True, "c": False, "m.each": True}
+
+
+def test_the_call_that_all_others_come_before_ends_the_run() -> None:
+    inner = body(parameter("x"), llm("each", Use("x")))
+    before = graph(Q, _map(inner), llm("sum", Use("m")), search("s", Use("sum")))
+    assert [each_id for each_id, each in _retentions(before).items() if each.ends_run] == ["sum"]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        llm("other", "Beside: ", Use("q")),
+        MapNode(
+            id="m",
+            mapped=("x",),
+            inputs=(("x", Use("q")),),
+            body=body(parameter("x"), llm("each", Use("x"))),
+        ),
+    ],
+)
+def test_no_call_ends_a_run_while_another_may_be_under_way(beside: Node) -> None:
+    before = graph(Q, beside, llm("sum", Use("q")))
+    assert not any(each.ends_run for each in _retentions(before).values())
 
 
 def test_early_tools_are_those_that_do_not_write() -> None:
