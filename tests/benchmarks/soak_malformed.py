@@ -110,6 +110,8 @@ def _raw(source: random.Random, key: str) -> tuple[str, Post, Statuses, bool]:
         "length below nothing": head + b"Content-Length: -5\r\n\r\n{}",
         "a header that is none": head + b"this is none\r\n\r\n",
         "a bare CR": head + b"X-A: b\rX-Forged: c\r\nContent-Length: 0\r\n\r\n",
+        # The server's parser answers it with a 400 of its own, of which the gateway never hears.
+        "control characters": head + b"X-A: \x01\x02\x7f\r\nContent-Length: 0\r\n\r\n",
         "a zero": head + b"X-A: b\x00c\r\nContent-Length: 0\r\n\r\n",
         "chunks of no size": head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
         "a long head": head + b"X-A: " + b"y" * 100_000 + b"\r\n\r\n",
@@ -131,7 +133,6 @@ def _odd_headers(source: random.Random, key: str) -> tuple[str, Post, Statuses, 
             {"Expect": "100-continue"},
             {"Content-Type": "text/plain; charset=\xff"},
             {"Accept-Encoding": "gzip, br"},
-            {"X-A": "\x01\x02\x7f"},
             {"Upgrade": "websocket", "X-B": "b"},
         )
     )
