@@ -3,12 +3,13 @@
     python -m tests.benchmarks.gateway_real --vllm http://127.0.0.1:8000 [--vllm ...] [--keep FILE]
         [--thunderagent CHECKOUT --thunderagent-python PYTHON] [--sglang-router PATH] [--vllm-router PATH]
 
-Programs of `made:tiny-agents`, all alike, and of `made:small-browser`, which are not, whose contexts together
-are 4 times, and half, the KV cache of the servers (which should be started for nothing else, with prefix caching and --enable-prompt-tokens-details). All
-contenders in one invocation, each started afresh for each replay, order rotated; each replay has text of its
-own, so that none finds another's cache, and begins when the servers are idle. With `--keep` each replay is
-written down as it ends, and the next invocation with the same words goes on after it. Ctrl-C prints what
-there is. Peers that are not here are left out and named.
+Programs of `made:tiny-agents`, all alike, and of `made:small-browser`, which are not, whose contexts
+together are 4 times, and half, the KV cache of the servers (which should be started for nothing else, with
+prefix caching and --enable-prompt-tokens-details). All contenders in one invocation, each started afresh for
+each replay, order rotated. Each repetition draws other programs, the same for all contenders: one cap is to
+be good for all of them. Each replay has text of its own, so that none finds another's cache, and begins when
+the servers are idle. With `--keep` each replay is written down as it ends, and the next invocation with the
+same words goes on after it. Ctrl-C prints what there is. Peers that are not here are left out and named.
 """
 
 from __future__ import annotations
@@ -145,21 +146,21 @@ def _plan(
         for times in options.oversubscription.split(",")
     ]
     for made, times in loads:
-        load = load_of(
-            made,
-            times,
-            kv_tokens=kv_tokens,
-            seed=options.seed,
-            programs=options.programs,
-            longest_tool_s=options.longest_tool,
-        )
         # Where nothing is short, only what a gateway costs is of interest.
         here = [each for each in found if times > 1.0 or each.name in {ALONE, GATEWAY}]
-        tell(
-            f"{made}, {times:g} times {kv_tokens:,} KV tokens: {len(load.workload.programs)} programs,"
-            f" {load.at_once or 'all'} at once, {least_prefill_tokens(load.workload):,} tokens at least"
-        )
         for repetition in range(options.repeats):
+            load = load_of(
+                made,
+                times,
+                kv_tokens=kv_tokens,
+                seed=options.seed + repetition,
+                programs=options.programs,
+                longest_tool_s=options.longest_tool,
+            )
+            tell(
+                f"{made}, {times:g} times {kv_tokens:,} KV tokens: {len(load.workload.programs)} programs,"
+                f" {load.at_once or 'all'} at once, {least_prefill_tokens(load.workload):,} tokens at least"
+            )
             by = repetition * max(1, len(here) // options.repeats)
             plan += [(load, here[(at + by) % len(here)], repetition) for at in range(len(here))]
     return plan
@@ -178,7 +179,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--longest-tool", type=float, default=math.inf, help="seconds, to try it")
     parser.add_argument("--caps", default="3,4,5,6,7,8")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the first repetition")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds a replay may take")
     parser.add_argument("--only", default="", help="contenders, by their names between commas")
     parser.add_argument("--keep", type=Path, help="where replays are written down as they end")

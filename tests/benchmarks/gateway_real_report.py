@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agentrt.runtime.workload_figures import Figures, median
+from agentrt.runtime.workload_figures import Figures
 from tests.benchmarks.gateway_real_contenders import ALONE, CAP, GATEWAY, THUNDERAGENT
 
 NOT_SHOWN = """What this does not show: GPUs (one small model on CPU cores, which the servers share with whatever
@@ -94,7 +95,7 @@ def told(row: Row) -> str:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """A table for each workload and load: medians over the repetitions."""
+    """A table for each workload and load: means over the repetitions."""
     for made, load in _loads(rows):
         yield ""
         yield f"{made}, {load:g} times the KV cache"
@@ -130,7 +131,7 @@ def target_lines(found: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Medians of each contender at each load."""
+    """Means of each contender over its repetitions, for each workload and load."""
     return [
         {
             "made": made,
@@ -138,7 +139,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "contender": name,
             "replays": len(_measured(group)),
             **{
-                figure: _middle(group, figure)
+                figure: _average(_measured(group), figure)
                 for figure in (
                     "mean_completion_s",
                     "p50_s",
@@ -154,7 +155,7 @@ def summary(rows: Sequence[Row]) -> list[dict[str, Any]]:
                     "unfinished",
                 )
             },
-            "server_tokens": median([row.server_tokens for row in _measured(group)]),
+            "server_tokens": _mean([row.server_tokens for row in _measured(group)]),
         }
         for made, load in _loads(rows)
         for name, group in _groups(rows, made, load).items()
@@ -174,7 +175,7 @@ def _pressed(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, An
             least = 2.0 if name == THUNDERAGENT else 1.0
             found.append(_ratio(f"mean completion time against {name}", rival, ours, least=least))
             found.append(_ratio(f"p95 against {name}", rival, ours, least=1.0, figure="p95_s"))
-    times = median(
+    times = _mean(
         [row.server_tokens / row.figures.least_tokens for row in _finished(ours) if row.figures]
     )
     met = None if times is None else times <= 1.15
@@ -182,8 +183,8 @@ def _pressed(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, An
 
 
 def _idle(groups: dict[str, list[Row]], ours: list[Row]) -> list[dict[str, Any]]:
-    alone, served = _mean(groups.get(ALONE, [])), _mean(ours)
-    value = None if not alone or served is None else served / alone - 1.0
+    times = _times(ours, groups.get(ALONE, []), "mean_completion_s")
+    value = None if times is None else times - 1.0
     met = None if value is None else value <= 0.03
     return [_target("mean completion time more than vLLM alone", value, "<= 0.03", met)]
 
@@ -196,8 +197,7 @@ def _ratio(
     least: float,
     figure: str = "mean_completion_s",
 ) -> dict[str, Any]:
-    other, own = _middle(_finished(theirs or []), figure), _middle(_finished(ours), figure)
-    value = None if other is None or not own else other / own
+    value = _times(theirs or [], ours, figure)
     return _target(what, value, f">= {least:g}", None if value is None else value >= least)
 
 
@@ -206,21 +206,33 @@ def _target(what: str, value: float | None, target: str, is_met: bool | None) ->
 
 
 def _best_cap(groups: dict[str, list[Row]]) -> str:
-    """By the median of mean completion times."""
+    """By the mean of mean completion times: one cap for all that is drawn."""
     means = {
         name: mean
         for name, group in groups.items()
-        if name.startswith(CAP) and (mean := _mean(group)) is not None
+        if name.startswith(CAP)
+        and (mean := _average(_finished(group), "mean_completion_s")) is not None
     }
     return min(means, key=lambda name: means[name], default="none")
 
 
-def _mean(group: Sequence[Row]) -> float | None:
-    return _middle(_finished(group), "mean_completion_s")
+def _times(rows: Sequence[Row], others: Sequence[Row], figure: str) -> float | None:
+    """How many times that of `others` a figure is, in the mean of the repetitions both finished."""
+    known = {row.repetition: row for row in _finished(rows)}
+    shared = [(known[row.repetition], row) for row in _finished(others) if row.repetition in known]
+    above = _average([row for row, _ in shared], figure)
+    below = _average([row for _, row in shared], figure)
+    return above / below if above is not None and below else None
 
 
-def _middle(group: Sequence[Row], figure: str) -> float | None:
-    return median([getattr(row.figures, figure) for row in _measured(group)])
+def _average(group: Sequence[Row], figure: str) -> float | None:
+    return _mean([getattr(row.figures, figure) for row in group])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of what there is."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _finished(group: Sequence[Row]) -> list[Row]:
@@ -250,20 +262,20 @@ def _cells(name: str, group: Sequence[Row]) -> tuple[str, ...]:
         return (name, *("-" for _ in _HEAD[1:]))
     means = [row.figures.mean_completion_s for row in known if row.figures]
     spread = sorted(mean for mean in means if mean is not None)
-    server = median([row.server_tokens for row in known]) or 0.0
-    least = _middle(known, "least_tokens") or 1.0
+    server = _mean([row.server_tokens for row in known]) or 0.0
+    least = _average(known, "least_tokens") or 1.0
     return (
         name,
-        _s(median(means)),
+        _s(_mean(means)),
         f"({_s(spread[0])}..{_s(spread[-1])})" if spread else "-",
-        _s(_middle(known, "p95_s")),
-        _s(_middle(known, "makespan_s")),
-        _s(_middle(known, "mean_ttft_s")),
-        f"{_middle(known, 'hit_ratio') or 0.0:.1%}",
+        _s(_average(known, "p95_s")),
+        _s(_average(known, "makespan_s")),
+        _s(_average(known, "mean_ttft_s")),
+        f"{_average(known, 'hit_ratio') or 0.0:.1%}",
         f"{server:,.0f}",
         f"{server / least:.2f}",
-        f"{_middle(known, 'computed_tokens') or 0.0:,.0f}",
-        f"{_middle(known, 'unfinished') or 0.0:.0f}",
+        f"{_average(known, 'computed_tokens') or 0.0:,.0f}",
+        f"{_average(known, 'unfinished') or 0.0:.0f}",
         f"{max(row.load_average for row in known):.1f}",
     )
 

@@ -64,7 +64,7 @@ def found(*rows: Row) -> dict[str, tuple[float | None, bool | None]]:
     return {target["what"]: (target["value"], target["is_met"]) for target in targets(rows)}
 
 
-def test_what_it_is_to_show_is_judged_by_medians() -> None:
+def test_what_it_is_to_show_is_judged_by_means() -> None:
     rows = [row(ALONE, mean_s=40.0), row("cap 3", mean_s=12.0), row("cap 4", mean_s=10.5)]
     rows += [row("ThunderAgent", mean_s=19.0), row(GATEWAY, mean_s=10.0, p95_s=21.0)]
     assert found(*rows) == {
@@ -97,6 +97,15 @@ def test_rows_are_read_as_they_were_written_and_a_cut_line_is_left_out(tmp_path:
     file.write_text("\n".join([*map(row_line, rows), row_line(rows[0])[:50]]))
     assert read_rows(file) == rows
     assert read_rows(tmp_path / "none.jsonl") == []
+
+
+def test_only_repetitions_that_both_finished_are_compared() -> None:
+    slow = [replace(row(ALONE, mean_s=mean), repetition=at) for at, mean in enumerate((40.0, 80.0))]
+    ours = [replace(row(GATEWAY, mean_s=mean), repetition=at) for at, mean in ((1, 20.0), (2, 1.0))]
+    what = "mean completion time against vLLM alone"
+    assert found(*slow, *ours)[what] == (4.0, True)
+    third = replace(row(ALONE, mean_s=10.0), repetition=2)
+    assert found(*slow, third, *ours)[what] == (45.0 / 10.5, True)
 
 
 def test_workloads_are_judged_each_by_itself() -> None:
