@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from http import HTTPStatus
-from types import SimpleNamespace
 from typing import TypeAlias
 
 import aiohttp
@@ -177,7 +178,8 @@ class Passthrough:
         session = self._session or self._new_session()
         sent = {**headers, **self._own}
         for _ in range(_MAX_STALE):
-            connection = SimpleNamespace(is_new=False)
+            opened = _Opened()
+            _OPENED.set(opened)
             try:
                 return await session.request(
                     method,
@@ -185,10 +187,9 @@ class Passthrough:
                     data=body,
                     headers=sent,
                     allow_redirects=False,
-                    trace_request_ctx=connection,
                 )
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-                if connection.is_new:
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if opened.is_new or isinstance(error, aiohttp.ClientConnectorError):
                     raise
         return await session.request(
             method, url, data=body, headers={**sent, "Connection": "close"}, allow_redirects=False
@@ -196,14 +197,13 @@ class Passthrough:
 
     def _new_session(self) -> aiohttp.ClientSession:
         settings = self._settings
-        trace = aiohttp.TraceConfig()
-        trace.on_connection_create_start.append(_note_new_connection)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.max_connections, keepalive_timeout=30.0),
+            connector=aiohttp.TCPConnector(
+                limit=settings.max_connections, keepalive_timeout=30.0, socket_factory=_new_socket
+            ),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("User-Agent", "Accept", "Content-Type"),
-            trace_configs=[trace],
         )
         return self._session
 
@@ -232,10 +232,22 @@ class Passthrough:
         return BackendTimeout(f"{self.url} {what}", url=self.url)
 
 
-async def _note_new_connection(
-    _session: aiohttp.ClientSession,
-    context: SimpleNamespace,
-    _params: aiohttp.TraceConnectionCreateStartParams,
-) -> None:
-    if context.trace_request_ctx is not None:
-        context.trace_request_ctx.is_new = True
+class _Opened:
+    """Whether a request has opened a connection of its own. A trace of aiohttp's would tell it too, at more cost."""
+
+    __slots__ = ("is_new",)
+
+    def __init__(self) -> None:
+        self.is_new = False
+
+
+_OPENED: ContextVar[_Opened | None] = ContextVar("_OPENED", default=None)
+"""Of the request that is being sent."""
+
+
+def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    opened = _OPENED.get()
+    if opened is not None:
+        opened.is_new = True
+    family, kind, protocol, _, _ = address
+    return socket.socket(family=family, type=kind, proto=protocol)
