@@ -249,5 +249,4 @@ def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     opened = _OPENED.get()
     if opened is not None:
         opened.is_new = True
-    family, kind, protocol, _, _ = address
-    return socket.socket(family=family, type=kind, proto=protocol)
+    return socket.socket(family=address[0], type=address[1], proto=address[2])
