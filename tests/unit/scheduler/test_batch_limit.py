@@ -28,19 +28,21 @@ class Engine:
         self.core = Scheduler(policy)
         self.step_s, self.prefill_s = step_s, prefill_s
         self.now = 0.0
+        self.blocks: dict[str, int] = {}
         self.core.handle(ReplicaUp(replica_id="r", kv_blocks=kv_blocks), 0.0)
 
-    def arrive(self, programs: range) -> list[str]:
-        """All of them make their first call; those that are sent."""
+    def arrive(self, programs: range, *, blocks: int = 20) -> list[str]:
+        """All of them make their first call, of so many blocks; those that are sent."""
         sent: list[str] = []
         for index in programs:
             name = str(index)
+            self.blocks[name] = blocks
             self.core.handle(ProgramArrived(program_id=name), self.now)
             call = CallReady(
                 call_id=name,
                 program_id=name,
-                chain=(Run(1_000 * index, 20),),
-                prompt_tokens=320,
+                chain=(Run(1_000 * index, blocks),),
+                prompt_tokens=16 * blocks,
             )
             sent += self._sent(self.core.handle(call, self.now))
         return sent
@@ -56,8 +58,8 @@ class Engine:
         self.now += 99 * self.step_s
         sent: list[str] = []
         for call in calls:
-            context = (Run(1_000 * int(call), 26),)
-            done = CallFinished(call, Usage(320, 0, 100), context)
+            context = (Run(1_000 * int(call), self.blocks[call] + 6),)
+            done = CallFinished(call, Usage(16 * self.blocks[call], 0, 100), context)
             sent += self._sent(self.core.handle(done, self.now))
             if is_end:
                 sent += self._sent(self.core.handle(ProgramFinished(call), self.now))
@@ -129,3 +131,20 @@ def test_where_as_many_come_as_go_no_batch_is_too_large() -> None:
         ]
         most = max(most, len(running))
     assert most > 8
+
+
+def test_a_few_short_calls_do_not_tell_that_programs_stay_small() -> None:
+    engine = Engine(ByOccupancy(), kv_blocks=1_100, step_s=0.001, prefill_s=2.0)
+    for index in range(101, 105):
+        engine.serve(engine.arrive(range(index, index + 1), blocks=1))
+    # All 24 have room as they are, and not with what they add in a turn.
+    assert len(engine.arrive(range(1, 25), blocks=35)) <= 8
+
+
+def test_the_first_program_that_ends_does_not_tell_that_as_many_come_as_go() -> None:
+    engine = Engine(ByOccupancy(), kv_blocks=1_200, step_s=0.001, prefill_s=2.0)
+    for index in range(101, 141):
+        engine.serve(engine.arrive(range(index, index + 1), blocks=1), is_end=False)
+    assert len(engine.arrive(range(1, 41))) <= 4
+    sent = engine.core.handle(ProgramFinished("101"), engine.now)
+    assert [action for action in sent if isinstance(action, SendCall)] == []
