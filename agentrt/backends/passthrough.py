@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiohttp
 from yarl import URL
@@ -245,7 +245,7 @@ _OPENED: ContextVar[_Opened | None] = ContextVar("_OPENED", default=None)
 """Of the request that is being sent."""
 
 
-def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+def _new_socket(address: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
     opened = _OPENED.get()
     if opened is not None:
         opened.is_new = True
