@@ -1,10 +1,11 @@
 """What the gateway adds: time to the first token, throughput, CPU and memory, next to none.
 
-    python tests/benchmarks/gateway_overhead.py [--quick] [--memory-requests N] [--json]
+    python tests/benchmarks/gateway_overhead.py [--quick] [--memory-requests N] [--memory-only] [--json]
 
 A stub of an engine in one process, the gateway in another, the clients in this one. The same 200
 streams go to the stub directly and through the gateway, in turns, the order rotated: 100 tokens at
-50 a second each, as an engine would; and as fast as the stub can, which shows the ceiling.
+50 a second each, as an engine would; and as fast as the stub can, which shows the ceiling. Then 100,000
+requests of programs of six turns, which never say that they end: what the gateway has in memory meanwhile.
 
 What it does not show: a machine of its own for each. Clients, stub and gateway share what cores there
 are, so the stub is slower while the gateway works, and the difference is no less than it would be
@@ -22,7 +23,7 @@ import statistics
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -32,6 +33,8 @@ from tests.benchmarks.overhead_streams import Load, Streams, Stub, stream_all
 
 WAYS = ("direct", "gateway")
 _ROOT = Path(__file__).parents[2]
+_REMEMBERED_AT_ONCE = 32
+_REMEMBERED_TURNS = 6
 TARGET_MS = 1.0
 TARGET_SHARE = 0.03
 
@@ -98,7 +101,8 @@ async def compare(
         for number in range(rounds):
             for way in WAYS if number % 2 == 0 else reversed(WAYS):
                 before = cpu_s(gateway)
-                streams = await stream_all(ports[way], load)
+                own = replace(load, name=f"{name} {number}")
+                streams = await stream_all(ports[way], own)
                 found[way].append((streams, cpu_s(gateway) - before))
         rows += [summed(name, way, runs) for way, runs in found.items()]
     return rows
@@ -118,12 +122,16 @@ def summed(load: str, way: str, runs: list[tuple[Streams, float]]) -> Row:
 
 
 async def remember(port: int, gateway: psutil.Process, requests: int) -> list[tuple[int, float]]:
-    """Requests so far, and MB that the gateway has in memory then."""
+    """Requests so far, and MB that the gateway has in memory then.
+
+    They are of programs of six turns, none of which says that it ends.
+    """
     steps = 10
-    load = Load(at_once=32, each=max(requests // steps // 32, 1), tokens=2, pause_s=0)
+    each = max(requests // steps // (_REMEMBERED_AT_ONCE * _REMEMBERED_TURNS), 1)
+    load = Load(_REMEMBERED_AT_ONCE, each * _REMEMBERED_TURNS, 2, 0.0, turns=_REMEMBERED_TURNS)
     marks: list[tuple[int, float]] = []
     for step in range(1, steps + 1):
-        await stream_all(port, load)
+        await stream_all(port, replace(load, name=f"memory {step}"))
         marks.append((step * load.each * load.at_once, gateway.memory_info().rss / 2**20))
     return marks
 
@@ -159,9 +167,11 @@ async def run(options: argparse.Namespace) -> Found:
     requests = options.memory_requests or (320 if options.quick else 100_000)
     async with stub() as (stub_port, _), gateway_for(stub_port) as (port, gateway):
         ports = {"direct": stub_port, "gateway": port}
-        for warm in ports.values():
-            await stream_all(warm, Load(at_once, 1, 2, 0.0))
-        rows = await compare(ports, gateway, loads, rounds)
+        rows: list[Row] = []
+        if not options.memory_only:
+            for warm in ports.values():
+                await stream_all(warm, Load(at_once, 1, 2, 0.0))
+            rows = await compare(ports, gateway, loads, rounds)
         marks = await remember(port, gateway, requests)
     return Found(platform.python_version(), os.cpu_count(), at_once, rounds, rows, marks)
 
@@ -176,13 +186,14 @@ def table(found: Found) -> str:
         f"{row.tokens_per_s:9.0f} {row.cpu_us:13.1f}"
         for row in found.rows
     ]
-    direct, through = found.rows[:2]
-    added = through.p50_ms - direct.p50_ms
-    lost = 1 - through.tokens_per_s / direct.tokens_per_s
-    lines.append(
-        f"at 50 tokens/s: {added:+.2f} ms to the median TTFT (target {TARGET_MS:g}), "
-        f"{lost:.1%} of throughput lost (target {TARGET_SHARE:.0%})"
-    )
+    if found.rows:
+        direct, through = found.rows[:2]
+        added = through.p50_ms - direct.p50_ms
+        lost = 1 - through.tokens_per_s / direct.tokens_per_s
+        lines.append(
+            f"at 50 tokens/s: {added:+.2f} ms to the median TTFT (target {TARGET_MS:g}), "
+            f"{lost:.1%} of throughput lost (target {TARGET_SHARE:.0%})"
+        )
     lines.append("memory of the gateway, MB after requests:")
     lines.append("  " + ", ".join(f"{mb:.0f} ({count:,})" for count, mb in found.memory_mb))
     return "\n".join(lines)
@@ -193,6 +204,7 @@ def main() -> None:
     parser.add_argument("--stub", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quick", action="store_true", help="small and short; no evidence")
     parser.add_argument("--memory-requests", type=int, default=0)
+    parser.add_argument("--memory-only", action="store_true", help="no comparison")
     parser.add_argument("--json", action="store_true", dest="is_json")
     options = parser.parse_args()
     if options.stub:

@@ -108,21 +108,33 @@ class Load:
     """Attributes:
     at_once: Clients, each with a connection of its own; each asks as soon as it has its answer.
     each: Answers to each of them.
+    turns: Of a program, which then is silent: its conversation goes on so often.
+    name: Of whoever has conversations of its own: those of another load are none of its.
     """
 
     at_once: int
     each: int
     tokens: int
     pause_s: float
+    turns: int = 1
+    name: str = ""
 
     def body(self, client: int, number: int) -> bytes:
-        """A conversation of its own, 4 kB long: nobody's is anybody else's."""
+        """A conversation of its own, from 4 kB on: nobody's is anybody else's, or goes on by itself."""
+        program, turn = divmod(number, self.turns)
+        own = f"{self.name} {client} {program}"
+        # Programs of many turns are of one kind, as agents are; others begin with nothing in common.
+        system = "s" * 2000 if self.turns > 1 else f"{own} " + "s" * 2000
+        messages = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": f"{own} " + "u" * 2000},
+        ]
+        for said in range(turn):
+            messages.append({"role": "assistant", "content": "word " * self.tokens})
+            messages.append({"role": "user", "content": f"{own} {said} " + "o" * 200})
         asked = {
             "model": "m",
-            "messages": [
-                {"role": "system", "content": f"{client} {number} " + "s" * 2000},
-                {"role": "user", "content": "u" * 2000},
-            ],
+            "messages": messages,
             "stream": True,
             "stream_options": {"include_usage": True},
             "max_tokens": self.tokens,
