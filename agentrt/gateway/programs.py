@@ -215,7 +215,7 @@ class Programs(Generic[R]):
                     else "",
                 )
             except BackendError as error:
-                await sending.wait(error)
+                await sending.wait(error, pools)
 
     @contextmanager
     def _call(self, program: LiveProgram) -> Generator[None]:
@@ -265,7 +265,7 @@ class Programs(Generic[R]):
             try:
                 return await sending.send(pool.replica(replica_id), hints)
             except BackendError as error:
-                await sending.wait(error)
+                await sending.wait(error, (pool,))
             finally:
                 self._embedding[replica_id] -= 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 
 from agentrt.clock import Clock
@@ -12,7 +13,7 @@ from agentrt.gateway.turns import Forward
 from agentrt.ir.hints import Hints
 from agentrt.ir.request import Completion
 from agentrt.runtime.backoff import backend_wait_s
-from agentrt.runtime.pool import Replica
+from agentrt.runtime.pool import Pool, Replica
 from agentrt.scheduler.events import ReplicaId
 
 MOST_ATTEMPTS = 3
@@ -43,6 +44,7 @@ class Sending:
         self._clock = clock
         self._random = random_source
         self._failed: BackendError | None = None
+        self._is_first_there = False
 
     async def send(self, replica: Replica, hints: Hints) -> Completion:
         """Have it answered there.
@@ -63,21 +65,26 @@ class Sending:
             completion = await self._forward(replace(replica, first_token=first_token), hints)
         except BackendError as error:
             self._failed = error
+            self._is_first_there = replica.replica_id not in self.failed_at
             self.failed_at.add(replica.replica_id)
             self._replicas.failed(replica.replica_id, error)
             raise
         self._replicas.succeeded(replica.replica_id)
         return completion
 
-    async def wait(self, error: BackendError) -> None:
-        """Until it is worth sending once more.
+    async def wait(self, error: BackendError, pools: Iterable[Pool]) -> None:
+        """Until it is worth sending once more to one of `pools`: at once, where one has not failed yet.
 
         Raises:
             BackendError: `error`, where it is not: another attempt would fail too, the client has
                 some of an answer, or it was nobody's failure to answer.
         """
         is_sending = error is self._failed and error.retryable and self.begun_at is None
+        if not is_sending or self.attempts >= MOST_ATTEMPTS:
+            raise error
+        if self._is_first_there and any(set(pool.up_ids) - self.failed_at for pool in pools):
+            return
         wait_s = backend_wait_s(error, self.attempts, self._random)
-        if not is_sending or self.attempts >= MOST_ATTEMPTS or wait_s > _LONGEST_WAIT_S:
+        if wait_s > _LONGEST_WAIT_S:
             raise error
         await self._clock.sleep(wait_s)

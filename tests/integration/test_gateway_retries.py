@@ -142,6 +142,33 @@ async def test_each_program_finds_out_for_itself_until_the_circuit_opens() -> No
     assert 1 <= broken.attempts <= 4
 
 
+@pytest.mark.parametrize("status", [429, 503])
+async def test_nobody_is_sent_away_by_one_replica_while_another_can_answer(status: int) -> None:
+    async def has_enough(call: Call) -> None:
+        await call.respond(status, {"error": {"message": "full"}}, {"Retry-After": "600"})
+
+    async with StubEngine() as one, StubEngine() as other:
+        broken = Broken(has_enough, one, other)
+        async with served(one, other) as door:
+            answer = await door.ask("p")
+            door.assert_all_are_up()
+    assert (answer.status_code, broken.attempts) == (200, 1)
+
+
+async def test_where_all_have_enough_the_client_is_told_when_to_come_again() -> None:
+    async def has_enough(call: Call) -> None:
+        await call.respond(429, {"error": {"message": "full"}}, {"Retry-After": "600"})
+
+    async with (
+        StubEngine(answer=has_enough) as one,
+        StubEngine(answer=has_enough) as other,
+        served(one, other) as door,
+    ):
+        answer = await door.ask("p")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "600")
+    assert (len(one.asked), len(other.asked)) == (1, 1)
+
+
 async def test_with_one_replica_alone_all_attempts_are_made_there() -> None:
     async with StubEngine(answer=reset) as engine, served(engine) as door:
         answer = await door.ask("p")
