@@ -33,6 +33,7 @@ class Prefix:
 
     Attributes:
         message: The last message of it, from 0; None: the tools, before the messages.
+        chars: Of that message; None: all of it.
         tokens: From the start of the prompt to there.
         stability: How often any of it changes.
         uses: Requests expected to begin with it, this one included.
@@ -44,14 +45,16 @@ class Prefix:
     stability: Stability
     uses: float
     gap_s: float
+    chars: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A breakpoint after a message; None: after the tools."""
+    """A breakpoint after a message, or after so many `chars` of it; message None: after the tools."""
 
     message: int | None
     ttl: Ttl
+    chars: int | None = None
 
 
 def cost(prefix: Prefix, ttl: Ttl) -> float:
@@ -95,7 +98,8 @@ def markers(prefixes: Sequence[Prefix], *, least_tokens: int = 1024) -> tuple[Ma
     found: list[Marker] = []
     for _, index, ttl in chosen:
         is_short = bool(found) and found[-1].ttl == "5m"
-        found.append(Marker(prefixes[index].message, "5m" if is_short else ttl))
+        life: Ttl = "5m" if is_short else ttl
+        found.append(Marker(prefixes[index].message, life, prefixes[index].chars))
     return tuple(found)
 
 
@@ -118,7 +122,8 @@ def cache_key(prefixes: Sequence[Prefix], texts: Sequence[str], *, salt: str = "
 def with_markers(body: Mapping[str, Any], wanted: Sequence[Marker]) -> dict[str, Any]:
     """A chat request's `body` with `cache_control` where `wanted`; `body` itself is not changed.
 
-    Text content becomes a list of one part, which servers that speak both formats take. Markers for
+    Text content becomes a list of one part, or of two where a marker stands in it, which servers that
+    speak both formats take. Markers for
     what the body does not have are left out, and all of them where the client has set its own.
     """
     if "cache_control" in repr(body.get("messages")) or "cache_control" in repr(body.get("tools")):
@@ -132,18 +137,21 @@ def with_markers(body: Mapping[str, Any], wanted: Sequence[Marker]) -> dict[str,
             if is_array(tools) and tools and is_object(tools[-1]):
                 made["tools"] = [*tools[:-1], {**tools[-1], "cache_control": control}]
         elif marker.message < len(messages):
-            messages[marker.message] = _marked(messages[marker.message], control)
+            messages[marker.message] = _marked(messages[marker.message], control, marker.chars)
     if "messages" in body:
         made["messages"] = messages
     return made
 
 
-def _marked(message: Any, control: Mapping[str, str]) -> Any:
+def _marked(message: Any, control: Mapping[str, str], chars: int | None) -> Any:
     if not is_object(message):
         return message
     content = message.get("content")
     if isinstance(content, str) and content:
-        parts: list[Any] = [{"type": "text", "text": content}]
+        texts = [content] if chars is None else [content[:chars], content[chars:]]
+        parts: list[Any] = [{"type": "text", "text": text} for text in texts if text]
+        if len(parts) > 1:
+            return {**message, "content": [{**parts[0], "cache_control": dict(control)}, parts[1]]}
     elif is_array(content) and content and is_object(content[-1]):
         parts = list(content)
     else:

@@ -79,6 +79,10 @@ def _program(hints: Hints, _: EngineFields) -> str | None:
     return hints.program_id or None
 
 
+def _cache_key(hints: Hints, _: EngineFields) -> str | None:
+    return hints.cache_key or hints.program_id or None
+
+
 def _parent(hints: Hints, _: EngineFields) -> str | None:
     return hints.parent_id or None
 
@@ -150,7 +154,7 @@ TABLE: Mapping[str, tuple[Entry, ...]] = {
     "production-stack": (Entry("identity", ("",), _program, is_header=True),),
     "thunderagent": (Entry("identity", ("program_id",), _program),),
     "openai": (
-        Entry("caching", ("prompt_cache_key",), _program, is_asked=True),
+        Entry("caching", ("prompt_cache_key",), _cache_key, is_asked=True),
         Entry("caching", ("prompt_cache_retention",), _retention, is_asked=True),
     ),
     "anthropic": (Entry("caching", ("cache_control",), _breakpoint, is_asked=True),),

@@ -44,6 +44,8 @@ class HttpSettings:
         headers: Further ones, of every request.
         dialects: Whose hints the server understands beside those of its kind, such as `llm-d`: a router
             in front of an engine cannot be told from outside. `agentrt.backends.hints.DIALECTS` has all.
+        takes_markers: It takes Anthropic's `cache_control` on parts of messages, such as a proxy in front
+            of Claude; None: as its kind does.
     """
 
     timeout_s: float = 600.0
@@ -53,6 +55,7 @@ class HttpSettings:
     limits: RateLimits | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     dialects: tuple[str, ...] = ()
+    takes_markers: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

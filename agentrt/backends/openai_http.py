@@ -13,9 +13,16 @@ from agentrt.backends.hints import HintFields, joined
 from agentrt.backends.http_connection import Exchange, HttpConnection, HttpSettings
 from agentrt.backends.http_errors import message_in
 from agentrt.backends.limits import RateLimiter, estimated_tokens
+from agentrt.backends.prompt_marking import PromptMarking
 from agentrt.backends.schema_acceptance import SchemaAcceptance
 from agentrt.backends.sent_hints import SentHints
-from agentrt.backends.server_kind import GENERIC, OPENAI, ModelList, ServerKind, read_models
+from agentrt.backends.server_kind import (
+    GENERIC,
+    ModelList,
+    ServerKind,
+    kind_of_host,
+    read_models,
+)
 from agentrt.backends.wire import JsonObject, parse_completion, parse_json, request_body
 from agentrt.backends.wire_stream import StreamedCompletion
 from agentrt.errors import (
@@ -65,8 +72,8 @@ class OpenAIBackend:
         """
         settings = settings or HttpSettings()
         self.connection = HttpConnection(url, api_key=api_key, settings=settings)
-        if kind is None and self.connection.host.endswith("api.openai.com"):
-            kind = OPENAI
+        if kind is None:
+            kind = kind_of_host(self.connection.host)
         self._kind = kind
         self._model = model
         self._limiter = None if settings.limits is None else RateLimiter(settings.limits)
@@ -77,6 +84,8 @@ class OpenAIBackend:
         self._schemas = SchemaAcceptance()
         self._grammars = SchemaAcceptance()
         self._hints = SentHints(settings.dialects)
+        self._takes_markers = settings.takes_markers
+        self._marking = PromptMarking()
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.name!r})"
@@ -160,20 +169,29 @@ class OpenAIBackend:
     async def _attempt(
         self, request: Request, model: str, on_chunk: OnChunk | None, *, has_schema: bool
     ) -> Completion:
-        fields = self._hints.fields(request.hints, self._takes)
+        fields = self._hints.fields(request, self._takes)
         body = self._body(request, model, is_streamed=on_chunk is not None, has_schema=has_schema)
+        marked = self._marked(body, request)
+        is_marked = marked != body
         try:
-            completion = await self._exchanged(body, fields, request, on_chunk)
+            completion = await self._exchanged(marked, fields, request, on_chunk)
         except RequestRejected as refusal:
             is_unknown = refusal.status in _UNKNOWN_FIELD_STATUSES
-            if not is_unknown or not self._hints.is_in_question(fields):
+            if not is_unknown or not self._hints.is_in_question(fields, is_marked=is_marked):
                 raise
-            least = self._hints.least(request.hints, self._takes)
+            least = self._hints.least(request, self._takes)
             completion = await self._exchanged(body, least, request, on_chunk)
             self._hints.refused()
             return completion
-        self._hints.taken(fields)
+        self._hints.taken(fields, is_marked=is_marked)
         return completion
+
+    def _marked(self, body: JsonObject, request: Request) -> JsonObject:
+        """With markers for the server's prompt cache, where it takes them and they pay."""
+        takes = self.kind.takes_markers if self._takes_markers is None else self._takes_markers
+        if not takes or self._hints.is_refused:
+            return body
+        return self._marking.marked(body, request, now=asyncio.get_running_loop().time())
 
     def _body(
         self, request: Request, model: str, *, is_streamed: bool, has_schema: bool

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agentrt.backends.hints import HintFields, translate
+from agentrt.backends.prompt_marking import shared_key
 from agentrt.ir.engine_fields import EngineFields
-from agentrt.ir.hints import NO_HINTS, Hints
+from agentrt.ir.hints import NO_HINTS
+from agentrt.ir.request import Request
 
 
 class SentHints:
@@ -20,29 +24,37 @@ class SentHints:
         self._taken: set[frozenset[str]] = set()
         self._is_refused = False
 
-    def fields(self, hints: Hints, takes: EngineFields | None) -> HintFields:
+    @property
+    def is_refused(self) -> bool:
+        """Whether no more of them are sent."""
+        return self._is_refused
+
+    def fields(self, request: Request, takes: EngineFields | None) -> HintFields:
         """What to add to a request; nothing, where nobody has asked the server yet what it takes."""
+        hints = request.hints
         if hints == NO_HINTS or (takes is None and not self._dialects):
             return HintFields()
         takes = takes or EngineFields()
         dialects = dict.fromkeys((*takes.dialects, *self._dialects))
         if self._is_refused:
             return translate(hints, *dialects, takes=takes, purposes=("isolation",))
+        if "prompt_cache_key" in takes.body:
+            hints = replace(hints, cache_key=shared_key(request))
         return translate(hints, *dialects, takes=takes)
 
-    def least(self, hints: Hints, takes: EngineFields | None) -> HintFields:
+    def least(self, request: Request, takes: EngineFields | None) -> HintFields:
         """Of them, what is sent in any case."""
         dialects = dict.fromkeys((*(takes.dialects if takes else ()), *self._dialects))
-        return translate(hints, *dialects, takes=takes, purposes=("isolation",))
+        return translate(request.hints, *dialects, takes=takes, purposes=("isolation",))
 
-    def is_in_question(self, fields: HintFields) -> bool:
-        """Whether a refusal may be of these."""
-        names = _names(fields)
+    def is_in_question(self, fields: HintFields, *, is_marked: bool = False) -> bool:
+        """Whether a refusal may be of these, or of markers in the prompt."""
+        names = _names(fields, is_marked)
         return bool(names) and not any(names <= taken for taken in self._taken)
 
-    def taken(self, fields: HintFields) -> None:
+    def taken(self, fields: HintFields, *, is_marked: bool = False) -> None:
         """A request with these was answered."""
-        names = _names(fields)
+        names = _names(fields, is_marked)
         if names:
             self._taken.add(names)
 
@@ -51,5 +63,5 @@ class SentHints:
         self._is_refused = True
 
 
-def _names(fields: HintFields) -> frozenset[str]:
-    return frozenset((*fields.body, *fields.headers))
+def _names(fields: HintFields, is_marked: bool) -> frozenset[str]:
+    return frozenset((*fields.body, *fields.headers, *(("cache_control",) if is_marked else ())))

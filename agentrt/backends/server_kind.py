@@ -25,6 +25,7 @@ class ServerKind:
             is known.
         dialects: Whose hints it understands, as in `EngineFields`.
         known_fields: Fields of a request's body beside the common ones that it knows for sure.
+        takes_markers: Whether it takes Anthropic's `cache_control` on parts of messages.
         tells_fields: Whether it tells which fields it knows (`agentrt.backends.engine_features`).
         cached_tokens_hint: How its operator makes it report cached tokens.
         metrics_hint: How its operator makes it serve metrics.
@@ -41,6 +42,7 @@ class ServerKind:
     grammar_path: tuple[str, ...] = ()
     dialects: tuple[str, ...] = ()
     known_fields: tuple[str, ...] = ()
+    takes_markers: bool = False
     tells_fields: bool = False
     cached_tokens_hint: str = ""
     metrics_hint: str = ""
@@ -56,6 +58,8 @@ OPENAI = ServerKind(
     dialects=("openai",),
     known_fields=("prompt_cache_key",),
 )
+# Hands markers on to providers that know them, and drops them before others.
+OPENROUTER = ServerKind(name="openrouter.ai", reports_cached_tokens=True, takes_markers=True)
 VLLM = ServerKind(
     name="vllm",
     owned_by="vllm",
@@ -106,6 +110,13 @@ class ModelList:
     names: tuple[str, ...] = ()
     context_tokens: int | None = None
     kind: ServerKind | None = None
+
+
+def kind_of_host(host: str) -> ServerKind | None:
+    """Of services that are known by their name; None: any server could be there."""
+    if host.endswith("api.openai.com"):
+        return OPENAI
+    return OPENROUTER if host == "openrouter.ai" or host.endswith(".openrouter.ai") else None
 
 
 def read_models(data: Json) -> ModelList | None:

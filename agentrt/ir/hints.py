@@ -23,6 +23,8 @@ class Hints:
         reused_tokens: Of the prompt, from its start, that a later call of the program begins with too;
             None: not known.
         next_use_s: Seconds until that call, where it is known.
+        stable_chars: Of the messages, from their start, that are the same in every run of its node.
+        cache_key: What requests that begin as it does are to be cached together by; empty: its program.
         has_followers: Calls that begin as it does are sent at its first token.
         deadline_s: Seconds until the first token is wanted; None: whenever.
     """
@@ -39,6 +41,8 @@ class Hints:
     deadline_s: float | None = None
     reused_tokens: int | None = None
     next_use_s: float | None = None
+    stable_chars: int = 0
+    cache_key: str = ""
     has_followers: bool = False
 
 

@@ -52,6 +52,7 @@ def hints_for(
         hold_s=0.0 if is_needless else _hold_s(retention, hold_s if expects_more else None),
         is_last=is_needless and retention.ends_run,
         reused_tokens=rate.tokens(reused) if reused else None,
+        stable_chars=standing.stable_chars,
         next_use_s=retention.next_use_s if reused else None,
     )
 

@@ -16,11 +16,13 @@ class Standing:
         is_in_fan_out: Others of its program begin as it does: it is streamed where the server can, so
             that they can follow at its first token.
         retention: What is known of its context's next use; None: nothing.
+        stable_chars: Of its prompt, from its start, that are the same in every run.
     """
 
     precedence: float = 0.0
     is_in_fan_out: bool = False
     retention: Retention | None = None
+    stable_chars: int = 0
 
 
 ALONE = Standing()
@@ -32,4 +34,5 @@ def standing_of(plan: NodePlan) -> Standing:
         precedence=plan.precedence,
         is_in_fan_out=plan.fan_out is not None,
         retention=plan.retention,
+        stable_chars=plan.static_prefix_chars,
     )

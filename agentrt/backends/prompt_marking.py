@@ -1,0 +1,140 @@
+"""`PromptMarking`: where requests to one server are marked for its prompt cache, and under which key. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentrt.backends.cache_markers import Prefix, cache_key, markers, with_markers
+from agentrt.ir.request import Message, Request
+from agentrt.ir.schema import canonical_json
+
+_CHARACTERS_PER_TOKEN = 4
+_LEAST_TOKENS = 1024
+_MOST_KNOWN = 1024
+# Of a beginning that was never seen: that it is used once more, soon. One write is lost where it is not.
+_LIKELY_USES = 2.0
+_LIKELY_GAP_S = 60.0
+_LATEST_GAP = 0.3
+
+
+@dataclass(slots=True)
+class _Seen:
+    at: float
+    uses: int = 1
+    gap_s: float = _LIKELY_GAP_S
+
+
+class PromptMarking:
+    """Marks what all runs have in common, and the conversation where its next turn is expected.
+
+    The first ends where the plan says that values begin that change (`Hints.stable_chars`), within a message
+    too; a request that no plan made has the second alone. How often and how soon a beginning comes
+    again is counted here; `markers` weighs it against the prices.
+    """
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+
+    def marked(self, body: Mapping[str, Any], request: Request, *, now: float) -> dict[str, Any]:
+        """The `body` of `request`, which is asked at `now`, with markers."""
+        stable = stable_beginning(request)
+        prefixes = [] if stable is None else [self._expected(stable, _key(request, stable), now)]
+        whole = _whole(request)
+        if whole is not None:
+            prefixes.append(whole)
+        return with_markers(body, markers(prefixes, least_tokens=_LEAST_TOKENS))
+
+    def _expected(self, stable: Prefix, key: str, now: float) -> Prefix:
+        seen = self._seen.pop(key, None)
+        if seen is None:
+            self._seen[key] = _Seen(now)
+            if len(self._seen) > _MOST_KNOWN:
+                self._seen.popitem(last=False)
+            return stable
+        gap_s = max(now - seen.at, 0.0)
+        weight = _LATEST_GAP if seen.uses > 1 else 1.0
+        seen.gap_s += weight * (gap_s - seen.gap_s)
+        seen.at, seen.uses = now, seen.uses + 1
+        self._seen[key] = seen
+        return Prefix(
+            message=stable.message,
+            chars=stable.chars,
+            tokens=stable.tokens,
+            stability=stable.stability,
+            uses=max(_LIKELY_USES, float(seen.uses)),
+            gap_s=seen.gap_s,
+        )
+
+
+def shared_key(request: Request) -> str:
+    """What requests with the same beginning are cached together by; empty: they share too little."""
+    stable = stable_beginning(request)
+    return "" if stable is None or stable.tokens < _LEAST_TOKENS else _key(request, stable)
+
+
+def stable_beginning(request: Request) -> Prefix | None:
+    """What a request begins with in every run of its node; None: nothing, or nobody knows.
+
+    What the form of the answer adds to the system message is not counted: it ends sooner then.
+    """
+    left = request.hints.stable_chars
+    last: int | None = None
+    chars: int | None = None
+    before = _tool_chars(request)
+    for index, message in enumerate(request.messages):
+        if left <= 0:
+            break
+        last, taken = index, min(left, len(message.content))
+        chars = None if taken == len(message.content) else taken
+        left, before = left - taken, before + taken
+        if chars is not None:
+            break
+    if last is None:
+        return None
+    return Prefix(
+        message=last,
+        chars=chars,
+        tokens=before // _CHARACTERS_PER_TOKEN,
+        stability="always",
+        uses=_LIKELY_USES,
+        gap_s=_LIKELY_GAP_S,
+    )
+
+
+def _whole(request: Request) -> Prefix | None:
+    """All of it, where an answer to the next turn is expected to begin with it."""
+    hints = request.hints
+    if hints.is_last or not hints.hold_s or not request.messages:
+        return None
+    chars = _tool_chars(request) + sum(_chars(message) for message in request.messages)
+    return Prefix(
+        message=len(request.messages) - 1,
+        tokens=chars // _CHARACTERS_PER_TOKEN,
+        stability="turn",
+        uses=_LIKELY_USES,
+        gap_s=hints.hold_s,
+    )
+
+
+def _key(request: Request, stable: Prefix) -> str:
+    last = stable.message or 0
+    texts = [message.content for message in request.messages[: last + 1]]
+    texts[-1] = texts[-1][: stable.chars]
+    tools = canonical_json(
+        [[tool.name, tool.description, dict(tool.parameters)] for tool in request.tools]
+    )
+    return cache_key([stable], ["\0".join([tools, *texts])], salt=request.hints.cache_salt)
+
+
+def _chars(message: Message) -> int:
+    return len(message.content) + sum(len(call.arguments) for call in message.tool_calls)
+
+
+def _tool_chars(request: Request) -> int:
+    return sum(
+        len(tool.name) + len(tool.description) + len(canonical_json(dict(tool.parameters)))
+        for tool in request.tools
+    )
