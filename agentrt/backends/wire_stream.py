@@ -78,7 +78,7 @@ class StreamedCompletion:
         body = parse_json(data)
         if not is_object(body):
             raise InvalidAnswer("a chunk of the stream is not a JSON object", url=self._url)
-        return self._chunk(body)
+        return self.feed_chunk(body)
 
     def take_finished_calls(self) -> tuple[ToolCall, ...]:
         """The tool calls that have become complete since this was last asked, in their order.
@@ -109,7 +109,10 @@ class StreamedCompletion:
             accepted_tokens=self._drafts[1],
         )
 
-    def _chunk(self, body: JsonObject) -> str:
+    def feed_chunk(self, body: JsonObject) -> str:
+        """As `feed`, of an event's data that somebody has parsed."""
+        if self.is_done:
+            return ""
         if body.get("error"):
             raise error_in_stream(body["error"], url=self._url)
         if body.get("usage") or body.get("timings"):

@@ -70,7 +70,7 @@ class ChatStream:
         if self._takes_plain(body):
             self._shape.learn(data, body["choices"][0]["delta"])
         else:
-            self._feed_rest(body, data)
+            self._feed_rest(body)
 
     def compact(self) -> None:
         """Hold what has come in few pieces."""
@@ -115,13 +115,13 @@ class ChatStream:
             self.has_begun = True
         return True
 
-    def _feed_rest(self, body: dict[str, Any], data: str) -> None:
+    def _feed_rest(self, body: dict[str, Any]) -> None:
         """Anything else; what calls of tools are made of is the backend's to know."""
         if body.get("object") == "error" and "error" not in body:  # vLLM, once
             self.error = error_in_stream(body)
             return
         try:
-            text = self._stream.feed(data)
+            text = self._stream.feed_chunk(body)
         except InvalidAnswer:
             self.is_understood = False
             return

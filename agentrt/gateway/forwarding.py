@@ -130,21 +130,20 @@ class Forwarding:
         has_begun = False
         while piece := await passed.piece():
             for_client = reader.feed(piece)
-            if not has_begun and reader.has_begun:
-                has_begun = True
-                replica.first_token()
             is_last = _is_last(piece) and reader.is_whole
             if is_last:
                 for_client += reader.end()
-            if not for_client:
-                continue
-            self._begin(passed)
-            if is_last:
+            if for_client:
+                self._begin(passed)
                 # Clients may go as soon as they have read that this is all: they have the answer.
-                answer.end(for_client)
+                answer.end(for_client) if is_last else answer.add(for_client)
+            if not has_begun and reader.has_begun:
+                has_begun = True
+                await asyncio.sleep(0)  # the client has its first token, and then others hear of it
+                replica.first_token()
+            if is_last and for_client:
                 await _read_out(passed)
                 return
-            answer.add(for_client)
             if answer.is_full:
                 await self._room()
         rest = reader.end()

@@ -144,7 +144,8 @@ class LiveProgram:
         sound = [pool for pool in pools if any(up not in failed_at for up in pool.up_ids)]
         able = sound or [pool for pool in pools if pool.is_up] or pools
         if self.pool is None or self.pool not in able:
-            self.pool = min(able, key=lambda pool: len(pool.scheduler.programs))
+            is_only = len(able) == 1  # as nearly always: then nobody needs to count
+            self.pool = able[0] if is_only else min(able, key=_program_count)
         return self.pool
 
     @property
@@ -173,6 +174,10 @@ class LiveProgram:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+
+
+def _program_count(pool: Pool) -> int:
+    return len(pool.scheduler.programs)
 
 
 def kind_of(request: Request) -> str:
