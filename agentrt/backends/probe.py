@@ -161,8 +161,9 @@ class _Probe:
         self.checks.append(
             Check("server", is_ok=True, detail=kind.name if kind is not GENERIC else "unknown kind")
         )
-        async with self._check("health"):
+        async with self._check("health") as found:
             await connection.get(f"{connection.root_url}/health", timeout_s=_QUICK_S)
+            found.append("/health")
         self._learn(metrics=False)
         async with self._check("metrics") as found:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import math
+import types
 import typing
 from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
@@ -174,10 +175,21 @@ class ValueType(Generic[T]):
 
 
 def type_name(annotation: Any) -> str:
-    """An annotation as an author would write it."""
+    """An annotation as an author would write it, without what `Annotated` adds."""
     if annotation is None or annotation is type(None):
         return "None"
-    if isinstance(annotation, type) and not typing.get_args(annotation):
+    if annotation is ...:
+        return "..."
+    if isinstance(annotation, list):  # the parameters of a `Callable`
+        return f"[{', '.join(map(type_name, annotation))}]"  # pyright: ignore[reportUnknownArgumentType]
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return type_name(arguments[0])
+    if origin in {typing.Union, types.UnionType}:
+        return " | ".join(type_name(argument) for argument in arguments)
+    if isinstance(origin, type) and arguments:
+        return f"{origin.__name__}[{', '.join(map(type_name, arguments))}]"
+    if isinstance(annotation, type):
         return annotation.__name__
     return str(annotation).replace("typing.", "")
 

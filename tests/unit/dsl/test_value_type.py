@@ -224,3 +224,20 @@ def test_answers_are_read_with_or_without_their_wrapping(
 def test_what_is_wrong_with_an_answer_is_said(annotation: Any, text: str, message: str) -> None:
     with pytest.raises(SchemaError, match=message):
         ValueType[Any](annotation).parse_answer(text)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "name"),
+    [
+        (None, "None"),
+        (Tree, "Tree"),
+        (list[list[Tree]], "list[list[Tree]]"),
+        (tuple[int, ...], "tuple[int, ...]"),
+        (Callable[[int], str], "Callable[[int], str]"),
+        (Literal["a", 1], "Literal['a', 1]"),
+        (Annotated[int, Ge(1)], "int"),
+        (dict[str, Annotated[int, Ge(1)] | None], "dict[str, int | None]"),
+    ],
+)
+def test_types_are_named_as_an_author_writes_them(annotation: Any, name: str) -> None:
+    assert ValueType(annotation).name == name
