@@ -99,8 +99,9 @@ class Forwarding:
                 raise await self._refusal(passthrough, passed)
             reader = AnswerReader(self._asked)
             if passed.is_event_stream:
-                # A task of its own: what wakes up with each piece is then not all that waits for it.
-                await asyncio.create_task(self._stream(passed, reader, replica))
+                if not await self._stream(passed, reader, replica):
+                    # A task of its own: not all that waits for the answer wakes up with each piece.
+                    await asyncio.create_task(self._stream(passed, reader, replica))
             else:
                 await self._keep(passed, reader, replica)
             return reader.completion()
@@ -125,9 +126,10 @@ class Forwarding:
             self._refused = (error, passed.status, headers, body)
         return error
 
-    async def _stream(self, passed: PassedAnswer, reader: AnswerReader, replica: Replica) -> None:
+    async def _stream(self, passed: PassedAnswer, reader: AnswerReader, replica: Replica) -> bool:
+        """Pass it on, to its first token, or from there to its end: whether that has come."""
         answer = self._answer
-        has_begun = False
+        has_begun = reader.has_begun
         while piece := await passed.piece():
             for_client = reader.feed(piece)
             is_last = _is_last(piece) and reader.is_whole
@@ -137,15 +139,17 @@ class Forwarding:
                 self._begin(passed)
                 # Clients may go as soon as they have read that this is all: they have the answer.
                 answer.end(for_client) if is_last else answer.add(for_client)
-            if not has_begun and reader.has_begun:
-                has_begun = True
+            is_first = not has_begun and reader.has_begun
+            if is_first:
                 await asyncio.sleep(0)  # the client has its first token, and then others hear of it
                 replica.first_token()
             if is_last and for_client:
                 await _read_out(passed)
-                return
+                return True
             if answer.is_full:
                 await self._room()
+            if is_first:
+                return False
         rest = reader.end()
         is_lost = not reader.is_whole and reader.is_understood and reader.error is None
         if is_lost or not (answer.status or rest or reader.error):
@@ -154,6 +158,7 @@ class Forwarding:
         answer.end(rest)
         if reader.error is not None:
             raise reader.error  # the client has it in the server's words
+        return True
 
     def _begin(self, passed: PassedAnswer) -> None:
         if not self._answer.status:
