@@ -36,9 +36,10 @@ def _is_target(what: str) -> bool:
 def _show_target(answers: Answers, target: str, *, is_json: bool) -> None:
     from agentrt.compiler.pipeline import compile_graph  # noqa: PLC0415  only this command's
     from agentrt.compiler.prefix import prompt_prefixes  # noqa: PLC0415
+    from agentrt.runtime.plan_prefixes import plan_prefixes  # noqa: PLC0415
 
-    graph = load_workflow(target).workflow.trace().graph
-    prompts = prompt_prefixes(compile_graph(graph).graph)
+    graph = compile_graph(load_workflow(target).workflow.trace().graph).graph
+    prompts = (*prompt_prefixes(graph), *plan_prefixes(graph))
     if is_json:
         answers.json({"workflow": graph.name, "prompts": [asdict(each) for each in prompts]})
         return

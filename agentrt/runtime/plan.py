@@ -31,6 +31,24 @@ CUT = "cut"
 """The `finish_reason` of a plan whose stream broke off: what there is of it counts."""
 
 
+PLAN_CACHE = "plan cache"
+"""The `model` of a plan that no model was asked for."""
+
+
+def child_id(instance_id: str, action: AskPlan | RunTask | AskJoin) -> str:
+    """The id of the instance that performs `action` for a plan's instance."""
+    match action:
+        case AskPlan():
+            name = f"repair[{action.repair}]" if action.repair else "llm"
+        case RunTask():
+            name = f"t{action.task.id}.{action.task.tool}"
+        case AskJoin():
+            name = f"join[{action.attempt}]" if action.attempt else "join"
+        case _:
+            assert_never(action)
+    return f"{instance_id}[{action.plan}].{name}"
+
+
 class PlanRegion:
     """A question, from the first line of a plan to the answer.
 
@@ -153,21 +171,18 @@ class PlanRegion:
         return Expand(children)
 
     def _child(self, action: AskPlan | RunTask | AskJoin) -> tuple[Instance, Child]:
-        prefix = f"{self._instance.id}[{action.plan}]"
         work: PlanWriting | PlanTask | PlanJoin
         match action:
             case AskPlan():
-                name = f"repair[{action.repair}]" if action.repair else "llm"
                 work = PlanWriting(self._step, action)
             case RunTask():
-                name = f"t{action.task.id}.{action.task.tool}"
                 work = PlanTask(self._step, action)
             case AskJoin():
-                name = f"join[{action.attempt}]" if action.attempt else "join"
                 work = PlanJoin(self._step, action)
             case _:
                 assert_never(action)
-        instance = Instance(f"{prefix}.{name}", work, None, self._instance)
+        instance_id = child_id(self._instance.id, action)
+        instance = Instance(instance_id, work, None, self._instance)
         return instance, Child(instance.id)
 
     def _problem(self, task: Task) -> str | None:

@@ -10,7 +10,7 @@ from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.planner.outcome import Outcome, failed
 from agentrt.runtime.instance import Instance, PlanJoin, PlanTask, PlanWriting
 from agentrt.runtime.perform import Performer
-from agentrt.runtime.plan import CUT, PlanRegion
+from agentrt.runtime.plan import CUT, PLAN_CACHE, PlanRegion
 
 _BABBLE = 400
 """Characters after the end of a plan that are put up with: reading on is how tokens are counted."""
@@ -31,7 +31,7 @@ async def write_plan(
         raise InvariantError(f"{instance.id!r} writes no plan")
     cached = region.cached_plan(work.ask)
     if cached is not None:
-        return Completion(text=cached, model="plan cache")
+        return Completion(text=cached, model=PLAN_CACHE)
     pieces: list[str] = []
     babble = 0
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentrt.ir.schema import Json
+from agentrt.planner.actions import RunTask
 from agentrt.planner.outcome import Outcome
 from agentrt.runtime.instance import PlanTask
 
@@ -28,6 +29,9 @@ def task_from_json(data: Mapping[str, Any]) -> Outcome:
 
 def is_same_call(work: PlanTask, data: Mapping[str, Any]) -> bool:
     """Whether a stored outcome is of this call: a plan that was asked for anew may be another."""
-    return bool(
-        data.get("tool") == work.run.task.tool and data.get("arguments") == work.run.arguments
-    )
+    return is_same_call_as(work.run, data)
+
+
+def is_same_call_as(run: RunTask, data: Mapping[str, Any]) -> bool:
+    """The same of a task that is to be run."""
+    return bool(data.get("tool") == run.task.tool and data.get("arguments") == run.arguments)

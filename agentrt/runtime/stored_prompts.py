@@ -20,6 +20,8 @@ from agentrt.ir.node import (
     LLMOptions,
     LoopNode,
     MapNode,
+    PlanNode,
+    ToolNode,
 )
 from agentrt.ir.prompt import PromptTemplate, render_value
 from agentrt.ir.prompt_break import Piece
@@ -30,6 +32,7 @@ from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.evaluate import evaluator
 from agentrt.runtime.prompt_text import message_text, tool_text
 from agentrt.runtime.restore import completion_from_json
+from agentrt.runtime.stored_plans import plan_prompts
 from agentrt.store.base import NodeRecord, StoredRun
 
 _UNKNOWN = (LookupError, AttributeError, TypeError, ValueError)
@@ -160,8 +163,12 @@ class _Scope:
                 case MapNode() | BranchNode() | LoopNode():
                     for scope in self._scopes(node):
                         yield from scope.prompts()
-                case _:  # what plans ask is in no graph
+                case PlanNode():
+                    yield from self._planned(node)
+                case InputNode() | ToolNode():
                     pass
+                case _:
+                    assert_never(node)
 
     def opening(
         self, node: LLMNode | AgentNode
@@ -199,6 +206,27 @@ class _Scope:
                 pieces=pieces,
                 messages=messages,
                 output_schema=answer_schema(node.output),
+                options=node.options,
+            )
+
+    def _planned(self, node: PlanNode) -> Iterator[StoredPrompt]:
+        try:
+            written = _written(node.prompt, self)
+        except _UNKNOWN:
+            return
+        asked = plan_prompts(
+            node,
+            self.instance_id(node.id),
+            written,
+            tools=[self.tools[name] for name in node.tools],
+            records=self.records,
+        )
+        for prompt in asked:
+            yield StoredPrompt(
+                node_id=prompt.node_id,
+                pieces=prompt.pieces,
+                messages=prompt.messages,
+                output_schema=prompt.output_schema,
                 options=node.options,
             )
 
