@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 from agentrt.scheduler.events import ProgramId
 from agentrt.scheduler.state import Program
@@ -15,7 +16,7 @@ class ActivePrograms:
     something was `touched`, or whose hold has ended, since they were counted last.
     """
 
-    __slots__ = ("_active", "_ends", "_placed", "_touched")
+    __slots__ = ("_active", "_ends", "_now", "_placed", "_touched")
 
     def __init__(self, placed: dict[ProgramId, Program]) -> None:
         """Args: the programs with a place, as they come and go."""
@@ -23,6 +24,7 @@ class ActivePrograms:
         self._active: set[ProgramId] = set()
         self._touched: set[ProgramId] = set()
         self._ends: list[tuple[float, ProgramId]] = []
+        self._now = -math.inf
 
     def touch(self, program: Program) -> None:
         """Its calls, its contexts or how long they are held have changed, or are just about to."""
@@ -30,7 +32,7 @@ class ActivePrograms:
 
     def count(self, now: float) -> int:
         """How many there are. Times never run backwards."""
-        ends, touched = self._ends, self._touched
+        ends, touched, self._now = self._ends, self._touched, now
         while ends and ends[0][0] <= now:
             touched.add(heapq.heappop(ends)[1])
         for program_id in touched:
@@ -41,6 +43,15 @@ class ActivePrograms:
                 self._active.discard(program_id)
         touched.clear()
         return len(self._active)
+
+    def is_right(self) -> bool:
+        """Whether it counts as many as there are, by the time of the last count. For tests."""
+        recounted = sum(
+            bool(program.calls)
+            or any((context.held_until or -math.inf) > self._now for context in program.contexts)
+            for program in self._placed.values()
+        )
+        return self.count(self._now) == recounted
 
     def _is_active(self, program: Program, now: float) -> bool:
         if program.calls:
