@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 _YOUNG = 10_000
 """More objects than that have come than gone: a millisecond's work. Python's own 700 are two requests."""
-_GENERATIONS = 20
+_GENERATIONS = 10
 
 
 @contextmanager
