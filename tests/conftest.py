@@ -1,1 +1,7 @@
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.postgres_server", "tests.prefix_invariant"]
+
+# No test asserts on time, and how long an example takes says more of the machine than of the code.
+settings.register_profile("timeless", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("timeless")

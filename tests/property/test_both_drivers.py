@@ -152,7 +152,7 @@ def recorded(seed: int, policy: str, *, at_once: int | None, kv_tokens: int | No
     return log
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
     policy=st.sampled_from(POLICIES),

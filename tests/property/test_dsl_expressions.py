@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, assert_never
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.dsl.control import branch, loop
@@ -60,7 +60,6 @@ def joined(pieces: list[Piece], values: dict[str, Any]) -> str:
     return "".join(each if kind == "text" else f"{values[each]}" for kind, each in pieces)
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(pieces=PIECES, a=TEXTS, b=TEXTS)
 def test_an_f_string_gives_what_it_would_with_the_values(
     pieces: list[Piece], a: str, b: str
@@ -101,14 +100,12 @@ def filled(tree: Any, values: dict[str, Any]) -> Any:
             return tree
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(tree=Tree, a=TEXTS, b=TEXTS)
 def test_a_container_gives_what_it_would_with_the_values(tree: Any, a: str, b: str) -> None:
     output = traced_output(lambda symbols: filled(tree, symbols))
     assert value_of(output, {"a": a, "b": b}) == filled(tree, {"a": a, "b": b})
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(body=PIECES, first=PIECES, second=TEXTS, a=TEXTS, b=TEXTS)
 def test_a_prompt_is_its_body_with_the_arguments_filled_in(
     body: list[Piece], first: list[Piece], second: str, a: str, b: str
@@ -185,7 +182,6 @@ def grown(data: st.DataObject, known: list[str], depth: int) -> str:
     return make(pick, lambda *more: grown(data, [*known, *more], depth + 1))
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(data=st.data())
 def test_a_random_program_leaves_a_sound_graph(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 6))

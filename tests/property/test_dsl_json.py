@@ -10,7 +10,7 @@ from types import GenericAlias
 from typing import Any, Literal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -100,7 +100,6 @@ def value_or_message(parse: Callable[[], Any]) -> Any:
         return Refused(str(error))
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(pair=TYPED)
 def test_a_value_survives_validation_json_and_a_model(pair: tuple[Any, Any]) -> None:
     annotation, value = pair
@@ -116,7 +115,6 @@ def test_a_value_survives_validation_json_and_a_model(pair: tuple[Any, Any]) -> 
     assert kind.parse_answer(f"Sure!\n```json\n{asked}\n```") == value or "```" in asked
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(pair=TYPED, text=st.text() | JSON.map(json.dumps))
 @example(pair=(list[float], []), text='{"answer": [NaN]}')
 @example(pair=(int | str, 1), text='{"answer": "\\ud800"}')
@@ -133,7 +131,6 @@ def test_any_answer_is_a_value_of_the_type_or_a_schema_error(
         json.dumps(kind.to_json(value), ensure_ascii=False, allow_nan=False).encode()
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(arguments=ARGUMENTS)
 def test_arguments_survive_json(arguments: Mapping[str, Any]) -> None:
     types = paint.parameters
@@ -141,7 +138,6 @@ def test_arguments_survive_json(arguments: Mapping[str, Any]) -> None:
     assert paint.parse_arguments(text) == arguments
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(text=st.text() | JSON.map(json.dumps) | NEARLY.map(json.dumps))
 def test_any_arguments_are_ready_to_call_or_a_schema_error(text: str) -> None:
     arguments = value_or_message(lambda: paint.parse_arguments(text))
@@ -153,7 +149,6 @@ def test_any_arguments_are_ready_to_call_or_a_schema_error(text: str) -> None:
         assert paint.parameters[name].check(value) == value
 
 
-@settings(deadline=None)  # no test asserts on time
 @given(cut=st.integers(0, 200), arguments=ARGUMENTS)
 def test_arguments_cut_off_are_never_half_understood(
     cut: int, arguments: Mapping[str, Any]

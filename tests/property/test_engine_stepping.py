@@ -312,7 +312,7 @@ def scripts(draw: st.DrawFn, block_tokens: int) -> list[Asked]:
     return script
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.data(),
     st.sampled_from([1, 3, 4, 16]),
@@ -344,7 +344,7 @@ def test_many_steps_at_once_are_the_steps_one_by_one(
     assert engine.blocks.used == len(naive.cache.blocks)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data(), st.integers(1, 40))
 def test_every_call_ends_once_and_its_tokens_are_all_there(
     data: st.DataObject, kv_blocks: int

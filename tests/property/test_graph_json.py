@@ -18,7 +18,7 @@ from agentrt.ir.schema import canonical_json
 from tests.property.graph_strategies import graphs, json_values
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graphs())
 def test_a_graph_comes_back_from_json_text_as_it_was(graph: Graph) -> None:
     graph.lint()
@@ -56,7 +56,7 @@ def _shuffled(graph: Graph, rng: random.Random) -> Graph:
     return Graph(graph.name, tuple(nodes), graph.output, dict(tools))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graphs(), st.integers())
 def test_the_hash_does_not_depend_on_the_order_of_nodes_and_tools(graph: Graph, seed: int) -> None:
     other = _shuffled(graph, random.Random(seed))
@@ -96,7 +96,7 @@ def _mutate(draw: Any, document: Any) -> None:
                 container.append(draw(json_values))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_changed_document_is_refused_or_is_another_sound_graph(data: st.DataObject) -> None:
     graph = data.draw(graphs(max_nodes=3, depth=1))
@@ -116,7 +116,7 @@ def test_a_changed_document_is_refused_or_is_another_sound_graph(data: st.DataOb
     assert (read.hash == graph.hash) is is_same
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(json_values | st.dictionaries(st.text(max_size=8), json_values))
 def test_garbage_is_no_graph(garbage: Any) -> None:
     for data in (garbage, {"format": 1, "name": "n", "nodes": garbage, "output": garbage}):

@@ -23,7 +23,7 @@ from tests.property.graph_strategies import graphs
 
 
 @pytest.mark.parametrize("each", DEFAULT_PASSES, ids=lambda each: each.name)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graph=graphs())
 def test_a_pass_done_twice_is_done_once(each: Pass, graph: Graph) -> None:
     once = each.run(graph)
@@ -33,7 +33,7 @@ def test_a_pass_done_twice_is_done_once(each: Pass, graph: Graph) -> None:
 
 
 @pytest.mark.parametrize("each", DEFAULT_NODE_PASSES, ids=lambda each: each.name)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(graph=graphs(), has_durations=st.booleans())
 def test_noting_twice_is_noting_once(each: NodePass, graph: Graph, has_durations: bool) -> None:
     estimates = WorkEstimates()
@@ -47,7 +47,7 @@ def test_noting_twice_is_noting_once(each: NodePass, graph: Graph, has_durations
     assert each.summarise(graph, once, estimates)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graphs())
 def test_pruning_keeps_exactly_what_is_read_or_writes(graph: Graph) -> None:
     plan = compile_graph(graph, passes=[Prune()])
@@ -70,7 +70,7 @@ def test_pruning_keeps_exactly_what_is_read_or_writes(graph: Graph) -> None:
             assert not has_write_effects(node, graph.tools)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graphs(), st.data())
 def test_deduping_makes_each_copy_of_a_call_one(graph: Graph, data: st.DataObject) -> None:
     copied = [
@@ -95,7 +95,7 @@ def _of(use: Use, copies: dict[str, str]) -> Use:
     return replace(use, node=copies.get(use.node, use.node))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(graphs())
 def test_depths_and_heights_fit_the_edges(graph: Graph) -> None:
     plan = compile_graph(graph, passes=[])

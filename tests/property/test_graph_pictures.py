@@ -30,7 +30,7 @@ def boxes(draw: st.DrawFn) -> tuple[dict[str, Size], dict[str, list[str]]]:
     return {name: draw(sizes) for name in names}, reads
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(boxes())
 def test_boxes_do_not_overlap_and_edges_run_to_the_right(
     given_boxes: tuple[dict[str, Size], dict[str, list[str]]],
@@ -67,7 +67,7 @@ def test_boxes_do_not_overlap_and_edges_run_to_the_right(
         assert [x for x, _ in points] == sorted(x for x, _ in points)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(graphs())
 def test_every_picture_is_complete_and_sound(graph: Graph) -> None:
     nodes = [node for _, node in graph.walk()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.scheduler.actions import HoldKV, ReleaseKV, SchedulerAction
@@ -58,7 +58,6 @@ class PinningWorld(World):
     width=st.integers(1, 3),
     disturbances=st.integers(0, 4),
 )
-@settings(deadline=None)
 def test_no_pin_outlasts_its_program(
     policy: Policy, seed: int, replicas: int, kv_blocks: int, width: int, disturbances: int
 ) -> None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.planner import Joined, PlanCache, PlanEvent, Planning, PlanReader, Task, TaskReady
@@ -46,7 +46,6 @@ def _events(chunks: list[str]) -> list[PlanEvent]:
     return [event for chunk in chunks for event in reader.feed(chunk)] + reader.close()
 
 
-@settings(deadline=None)
 @given(texts, st.lists(st.integers(0, 80), max_size=10))
 def test_any_cutting_gives_the_same_events(text: str, cuts: list[int]) -> None:
     at = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
@@ -54,7 +53,6 @@ def test_any_cutting_gives_the_same_events(text: str, cuts: list[int]) -> None:
     assert _events(chunks) == _events([text]) == _events(list(text))
 
 
-@settings(deadline=None)
 @given(texts, st.integers(0, 3))
 def test_no_text_keeps_a_sound_line_from_being_read(text: str, before: int) -> None:
     """A sound line that stands alone is a task, whatever the lines around it are."""
@@ -64,14 +62,12 @@ def test_no_text_keeps_a_sound_line_from_being_read(text: str, before: int) -> N
     assert TaskReady(Task(77, "height", {"of": "Big Ben"})) in events
 
 
-@settings(deadline=None)
 @given(values, values)
 def test_a_task_written_is_the_task_read(x: object, y: object) -> None:
     task = Task(2, "any", {"x": x, "y": y})
     assert read_line(str(task)) == task
 
 
-@settings(deadline=None)
 @given(texts)
 def test_a_line_that_is_not_refused_reads_the_same_again(text: str) -> None:
     try:
@@ -81,7 +77,6 @@ def test_a_line_that_is_not_refused_reads_the_same_again(text: str) -> None:
     assert read_line(str(task)) == task
 
 
-@settings(deadline=None)
 @given(
     values, st.sampled_from(["string", "integer", "number", "boolean", "null", "array", "object"])
 )
@@ -104,7 +99,6 @@ def test_a_schema_of_one_type_takes_values_of_it_alone(value: object, kind: str)
     assert (problem is None) == (is_it or isinstance(value, Reference))
 
 
-@settings(deadline=None)
 @given(texts, texts, texts)
 def test_the_cache_takes_any_question_and_any_plan(question: str, plan: str, other: str) -> None:
     cache = PlanCache()
@@ -114,7 +108,6 @@ def test_the_cache_takes_any_question_and_any_plan(question: str, plan: str, oth
         cache.find([spec("t", {"x": TEXT})], other)
 
 
-@settings(deadline=None)
 @given(texts)
 def test_planning_goes_on_whatever_the_planner_writes(text: str) -> None:
     """It asks for something, or runs something; it is never stuck, and it never raises."""

@@ -130,7 +130,7 @@ class _Chaos:
             assert [error for error in errors if error is not None] == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(_STEPS, st.integers(0, 2**32))
 def test_whatever_happens_nothing_is_left_and_every_program_ended(
     steps: list[tuple[str, int, int]], seed: int

@@ -264,7 +264,7 @@ def live(on_error: Literal["fail", "collect"], draw: Draw) -> tuple[Model, Progr
     return model, progress
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), on_error=st.sampled_from(["fail", "collect"]))
 def test_every_answer_follows_from_the_facts(
     data: st.DataObject, on_error: Literal["fail", "collect"]
@@ -277,7 +277,7 @@ def test_every_answer_follows_from_the_facts(
         note(f"an instance ended as {state}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(seed=st.integers(0, 2**32), on_error=st.sampled_from(["fail", "collect"]))
 def test_every_answer_follows_from_the_facts_in_long_runs(
     seed: int, on_error: Literal["fail", "collect"]

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from itertools import combinations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.ir.prefix import Chain, Run, block_count, chained, first_blocks, shared_blocks
@@ -48,7 +48,6 @@ def text_of(measured: Measured) -> str:
     )
 
 
-@settings(deadline=None)
 @given(st.lists(prompts, min_size=2, max_size=8))
 def test_two_prompts_share_the_full_blocks_of_their_common_beginning(
     made: list[tuple[tuple[ToolSpec, ...], tuple[Message, ...]]],
@@ -77,7 +76,6 @@ def shared_blocks_of_any(a: Chain, b: Chain) -> int:
     return shared
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_conversation_is_measured_as_if_it_were_new(data: st.DataObject) -> None:
     chains = PromptChains()
@@ -99,7 +97,6 @@ def test_a_conversation_is_measured_as_if_it_were_new(data: st.DataObject) -> No
             asked[at].append(answer)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6)), max_size=60))
 def test_no_more_blocks_are_remembered_than_asked_for_and_no_id_comes_twice(
     uses: list[tuple[int, int]],
@@ -197,7 +194,6 @@ def test_what_goes_on_from_forgotten_blocks_gets_new_ones() -> None:
     assert len(chains) <= 8
 
 
-@settings(deadline=None)
 @given(st.integers(1, 8), st.integers(5_000, 50_000))
 def test_the_rate_of_characters_is_that_of_the_model(characters: int, tokens: int) -> None:
     rate = TextRate()

@@ -60,13 +60,13 @@ def _graph(prompts: list[PromptTemplate], layouts: list[Any]) -> Graph:
     return Graph("laid", tuple(nodes), output, {"look": ToolSpec(name="look")})
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(_templates())
 def test_blocks_put_together_again_are_the_template(template: Template) -> None:
     assert join_as_they_were(blocks_of(template)) == template
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(_prompts, min_size=1, max_size=3), st.data())
 def test_a_prompt_laid_out_says_the_same_and_stays_so(
     prompts: list[PromptTemplate], data: st.DataObject
@@ -78,7 +78,7 @@ def test_a_prompt_laid_out_says_the_same_and_stays_so(
     assert Layout().run(once) is once
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(_prompts)
 def test_what_changes_more_often_comes_later(prompt: PromptTemplate) -> None:
     graph = _graph([prompt], ["S2"])

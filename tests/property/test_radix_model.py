@@ -165,7 +165,7 @@ OPERATIONS = (
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data(), families_of_chains(), st.integers(0, 30))
 def test_the_tree_holds_the_blocks_that_a_list_of_blocks_would(
     data: st.DataObject, family: list[Chain], capacity: int

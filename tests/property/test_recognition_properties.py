@@ -62,7 +62,7 @@ def asked(
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(REQUESTS, max_size=25), st.booleans())
 def test_tenants_never_share_a_program_and_nothing_is_left_of_programs_that_are_over(
     requests: list[tuple[str, Endpoint, Claim, tuple[Message, ...], str, str, Message]],
@@ -105,7 +105,7 @@ def test_tenants_never_share_a_program_and_nothing_is_left_of_programs_that_are_
     assert not recogniser._programs._names
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=60),
     st.lists(st.integers(0, 2), min_size=5, max_size=5),

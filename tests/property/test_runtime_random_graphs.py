@@ -528,7 +528,7 @@ def often(value: int) -> bool:
 
 # The first kind shrinks, the second makes larger programs.
 programs = st.randoms(use_true_random=False) | st.integers(0, 2**32).map(random.Random)
-limits = settings(max_examples=150, deadline=None)
+limits = settings(max_examples=150)
 
 
 def is_endless(result: RunResult[Any]) -> bool:

@@ -41,13 +41,12 @@ worlds = st.builds(
 
 
 @given(world=worlds)
-@settings(deadline=None)
 def test_every_program_comes_to_its_end_and_every_count_holds(world: World) -> None:
     world.run()
 
 
 @given(policy=policies, seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_same_events_give_the_same_actions(policy: Policy, seed: int) -> None:
     first = World(policy, seed, width=2, disturbances=2).run().log
     assert World(policy, seed, width=2, disturbances=2).run().log == first
@@ -55,7 +54,7 @@ def test_the_same_events_give_the_same_actions(policy: Policy, seed: int) -> Non
 
 @pytest.mark.parametrize("cap", [1, 2, 5])
 @given(seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_cap_is_never_exceeded(cap: int, seed: int) -> None:
     world = World(FixedCap(cap), seed, replicas=1, max_running=None).run()
     # With one call at a time a program, as many calls as programs are under way at most.
@@ -68,7 +67,7 @@ def test_a_cap_is_never_exceeded(cap: int, seed: int) -> None:
 
 
 @given(seed=seeds, patience_s=st.sampled_from([0.0, 2.0, 10.0]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_nobody_gets_a_first_place_before_one_that_came_two_patiences_earlier(
     seed: int, patience_s: float
 ) -> None:

@@ -42,7 +42,6 @@ usages = st.builds(Usage, *[st.integers(0, 2**40)] * 3)
 
 few_examples = settings(
     max_examples=60,
-    deadline=None,
     # The stores are made once: each example has run ids of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

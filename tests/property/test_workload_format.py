@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.errors import InputError
@@ -90,13 +90,11 @@ _JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(_workloads())
 def test_a_workload_is_read_back_as_it_was_written(workload: Workload) -> None:
     assert workloads.read(workloads.write(workload)) == workload
 
 
-@settings(deadline=None)
 @given(_workloads())
 def test_what_was_read_is_written_as_it_was(workload: Workload) -> None:
     lines = list(workloads.write(workload))
@@ -104,14 +102,12 @@ def test_what_was_read_is_written_as_it_was(workload: Workload) -> None:
     assert list(workloads.write(workloads.read(lines))) == lines
 
 
-@settings(deadline=None)
 @given(st.lists(st.text() | _JSON.map(json.dumps), max_size=4))
 def test_garbage_is_an_input_error_that_names_a_line(lines: list[str]) -> None:
     with pytest.raises(InputError, match=r"^line \d"):
         workloads.read(lines)
 
 
-@settings(deadline=None)
 @given(_workloads(), st.data())
 def test_a_spoilt_field_is_refused_by_line_or_makes_another_workload(
     workload: Workload, data: st.DataObject

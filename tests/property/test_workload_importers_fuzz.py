@@ -33,14 +33,13 @@ _NAMES = tuple(SAMPLES)
 
 
 @pytest.mark.parametrize("name", workloads.FORMATS)
-@settings(deadline=None)
 @given(lines=st.lists(st.text() | _JSON.map(json.dumps), max_size=4))
 def test_any_lines_are_a_workload_or_an_input_error(name: str, lines: list[str]) -> None:
     _check(_read_or_refused(name, lines))
 
 
 @pytest.mark.parametrize("name", _NAMES)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_a_spoilt_record_is_refused_or_read_soundly(name: str, data: st.DataObject) -> None:
     samples = copy.deepcopy(SAMPLES[name])
@@ -48,7 +47,6 @@ def test_a_spoilt_record_is_refused_or_read_soundly(name: str, data: st.DataObje
     _check(_read_or_refused(name, map(json.dumps, samples)))
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -62,7 +60,6 @@ def test_any_csv_is_a_workload_or_an_input_error(lines: list[str]) -> None:
     _check(_read_or_refused("azure", ["TIMESTAMP,ContextTokens,GeneratedTokens", *lines]))
 
 
-@settings(deadline=None)
 @given(st.text() | _JSON.map(json.dumps))
 def test_any_first_line_is_recognised_or_refused(line: str) -> None:
     try:

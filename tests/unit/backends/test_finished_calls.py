@@ -96,7 +96,7 @@ _values = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(value=_values, is_ascii=st.booleans(), data=st.data())
 def test_an_object_in_pieces_is_complete_exactly_at_its_end(
     value: dict[str, Any], is_ascii: bool, data: st.DataObject
@@ -109,7 +109,7 @@ def test_an_object_in_pieces_is_complete_exactly_at_its_end(
     assert [extent.feed(piece) for piece in pieces] == [False] * (len(pieces) - 1) + [True]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pieces=st.lists(st.text('{}[]"\\ 1,:a', max_size=6), max_size=8))
 def test_what_is_called_complete_parses(pieces: list[str]) -> None:
     extent = JsonExtent()

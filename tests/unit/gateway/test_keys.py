@@ -1,6 +1,5 @@
 import pytest
 from hypothesis import given
-from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.gateway.keys import HASH_FORM, KEY_PREFIX, hash_of, is_key_of, key_in, new_key
@@ -40,7 +39,6 @@ def test_a_key_comes_in_any_of_three_headers(headers: dict[str, str], key: str |
     assert key_in(headers) == key
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.text(st.characters(exclude_categories=())), st.text())
 def test_whatever_stands_for_a_key_or_a_hash_is_compared(key: str, hashed: str) -> None:
     assert HASH_FORM.fullmatch(hash_of(key))

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.clock import SystemClock
@@ -102,7 +101,6 @@ async def test_prompts_are_logged_only_where_that_was_asked_for(
     assert [record.getMessage() for record in caplog.records] == ["qwen: user: 'the secret\\nplan'"]
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.text(), st.text())
 def test_no_name_of_a_clients_makes_a_line_of_its_own(model: str, program: str) -> None:
     answered = Answered(

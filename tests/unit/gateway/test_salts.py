@@ -1,6 +1,5 @@
 import pytest
 from hypothesis import given
-from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.gateway.salts import Salts, new_secret
@@ -15,7 +14,6 @@ def test_a_tenants_salt_is_the_same_in_every_process_that_has_the_secret() -> No
     assert Salts(new_secret()).salt("a") != Salts(secret).salt("a")
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(NAMES, NAMES, st.text(max_size=5), st.text(max_size=5))
 def test_no_two_tenants_ever_have_a_salt_in_common(a: str, b: str, own: str, other: str) -> None:
     salts = Salts("00" * 32)

@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.errors import InputError
@@ -306,7 +305,6 @@ def outcome(text: str, flags: dict[str, Any] | None = None) -> GatewaySettings |
         return str(error)
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.dictionaries(_KEYS, _VALUES, max_size=4))
 def test_any_structure_is_settings_or_an_input_error(told: dict[str, Any]) -> None:
     text = "".join(f"{_quoted(key)} = {_literal(value)}\n" for key, value in told.items())
@@ -314,14 +312,12 @@ def test_any_structure_is_settings_or_an_input_error(told: dict[str, Any]) -> No
     assert isinstance(found, GatewaySettings) or found.startswith("x.toml")
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
 def test_any_text_is_settings_or_an_input_error(text: str) -> None:
     found = outcome(text)
     assert isinstance(found, GatewaySettings) or found.startswith("x.toml")
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(
     st.fixed_dictionaries(
         {"url": _SCALARS, "models": st.lists(_SCALARS, max_size=2), "kv_tokens": _SCALARS}
@@ -334,7 +330,6 @@ def test_any_values_of_a_replica_are_settings_or_an_input_error(replica: dict[st
         assert found.replicas[0].url == replica["url"]
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.dictionaries(st.sampled_from(["host", "port", "policy", "kv_tokens"]), _SCALARS))
 def test_any_flags_are_settings_or_an_input_error(flags: dict[str, Any]) -> None:
     found = outcome("", flags)

@@ -5,7 +5,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from agentrt.clock import VirtualClock
@@ -126,7 +125,6 @@ async def test_tenants_do_not_share_their_limits() -> None:
     await spend(tenants, caller=Caller(tenant="zeta"))
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(
     st.integers(1, 20),
     st.lists(st.tuples(st.floats(0, 30), st.integers(0, 25)), max_size=50),
@@ -148,7 +146,6 @@ def test_no_minute_has_more_than_the_limit(limit: int, asked: list[tuple[float, 
         assert sum(amount for at, amount in admitted if start <= at < start + 60) <= limit
 
 
-@trying(deadline=None)  # no test asserts on time
 @given(st.lists(st.tuples(st.floats(0, 40), st.integers(0, 9)), max_size=30))
 def test_what_is_taken_back_is_as_if_it_had_never_been(steps: list[tuple[float, int]]) -> None:
     window, now = Window(10), 0.0

@@ -30,7 +30,7 @@ def test_what_has_no_block_in_common_stays_in_order() -> None:
     assert alike_together([A + each for each in "cab"]) == [0, 1, 2]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(
         st.lists(st.sampled_from("xyz"), max_size=4).map(lambda t: "".join(c * PIECE for c in t)),

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.backends.scripted import ScriptedBackend
@@ -392,7 +392,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     json_values
     | st.fixed_dictionaries(

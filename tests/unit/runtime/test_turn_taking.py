@@ -50,7 +50,7 @@ def test_a_run_gains_nothing_over_others_by_its_precedences() -> None:
     assert VirtualClock().run(_order(wishes)) == [2, 3, 0, 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     wishes=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3).map(float)), max_size=8),
     limit=st.integers(1, 3),

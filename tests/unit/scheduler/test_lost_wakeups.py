@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.ir.prefix import Run
@@ -59,7 +59,6 @@ def test_who_was_kept_back_by_a_call_goes_when_that_is_cancelled() -> None:
 
 
 @given(seed=st.integers(0, 10**6), patience_s=st.sampled_from([0.0, 5.0]))
-@settings(deadline=None)
 def test_a_change_is_not_missed_by_those_that_were_kept_back(seed: int, patience_s: float) -> None:
     policy = ByOccupancy(patience_s=patience_s, growth_turns=0.0)
     World(policy, seed, replicas=2, kv_blocks=20, max_running=None).run()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.scheduler.actions import SendCall
@@ -88,7 +88,6 @@ def test_programs_that_only_act_have_no_room_of_their_own() -> None:
 
 @pytest.mark.parametrize("cap", [1, 2, 5])
 @given(seed=st.integers(0, 10**6), width=st.integers(1, 3))
-@settings(deadline=None)
 def test_the_cap_is_never_exceeded(cap: int, seed: int, width: int) -> None:
     world = World(Plas(cap=cap), seed, replicas=1, max_running=None, width=width).run()
     under_way = most = 0

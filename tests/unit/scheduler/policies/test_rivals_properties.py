@@ -45,20 +45,19 @@ seeds = st.integers(0, 10**6)
         disturbances=st.integers(0, 4),
     )
 )
-@settings(deadline=None)
 def test_every_program_comes_to_its_end_and_every_count_holds(world: World) -> None:
     world.run()
 
 
 @given(policy=rivals, seed=seeds)
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_same_events_give_the_same_actions(policy: Policy, seed: int) -> None:
     first = World(policy, seed, width=2, disturbances=2).run().log
     assert World(policy, seed, width=2, disturbances=2).run().log == first
 
 
 @given(seed=seeds)
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 def test_so_they_do_under_what_continuum_has_learned(seed: int) -> None:
     world = World(Continuum(), seed, programs=60, replicas=1, kv_blocks=400, width=2).run()
     gaps = sum(type(event).__name__ == "ToolFinished" for _, event, _ in world.log)

@@ -101,7 +101,7 @@ def small_calls(draw: st.DrawFn) -> list[Access]:
     return accesses
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(small_calls(), st.integers(3, 6))
 def test_no_way_to_keep_blocks_hits_more(accesses: list[Access], capacity: int) -> None:
     optimum = optimal_hits(accesses, capacity)
@@ -109,7 +109,7 @@ def test_no_way_to_keep_blocks_hits_more(accesses: list[Access], capacity: int) 
     assert optimum.prompt_blocks == sum(block_count(access.prompt) for access in accesses)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6)), max_size=40), st.integers(8, 60))
 def test_lru_never_hits_more_than_the_optimum(turns: list[tuple[int, int]], capacity: int) -> None:
     lengths: dict[int, int] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrt.estimates.command_class import command_class
@@ -43,7 +43,6 @@ def test_an_empty_text_has_a_token_and_no_block() -> None:
     assert TextBlocks(16).measured("") == ((), 1)
 
 
-@settings(deadline=None)
 @given(st.text(), st.integers(1, 20))
 def test_any_text_can_be_measured(text: str, block_tokens: int) -> None:
     chain, tokens = TextBlocks(block_tokens).measured(text)
