@@ -25,7 +25,7 @@ _WAIT_POLICY = "OMP_WAIT_POLICY"
 BATCH_TOKENS = 512
 # llama.cpp drafts only what is at least as long as what it looked up. Longer ones draft less often
 # and are right more often: docs/drafting.md has figures.
-DRAFT_NGRAM = 4
+DRAFT_NGRAM = 8
 _CGROUP = Path("/sys/fs/cgroup")
 _CPUS = Path("/sys/devices/system/cpu")
 

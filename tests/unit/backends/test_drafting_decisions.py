@@ -47,7 +47,28 @@ def test_answers_from_before_the_measurement_count_and_turn_it_on() -> None:
     )
     drafting.turn()
     assert (drafting.is_on, drafting.wants_turn) == (True, False)
-    assert drafting.draft_tokens == 2 * DRAFT_TOKENS
+    assert drafting.draft_tokens == DRAFT_TOKENS
+
+
+@pytest.mark.parametrize(("twice", "tokens"), [(1.02, 2 * DRAFT_TOKENS), (1.2, DRAFT_TOKENS)])
+def test_drafts_are_long_only_where_verifying_them_costs_next_to_nothing(
+    twice: float, tokens: int
+) -> None:
+    drafting = Drafting("measured")
+    drafting.judge_by(VerifyCost([(2, twice)]), token_s=0.02)
+    assert drafting.length == tokens
+
+
+def test_a_turn_of_phrase_that_comes_again_is_no_draft() -> None:
+    drafting = Drafting("measured")
+    drafting.judge_by(CHEAP, token_s=0.02)
+    phrase = "as far as I can tell"  # six tokens
+    text = " ".join(f"{phrase} {word} was so." for word in ("bread", "milk", "the sea", "iron"))
+    asked = Request(messages=(Message("user", text),), node_id="edit")
+    answer = " ".join(f"{phrase} {word}" for word in ("all", "none", "some", "few", "most", "any"))
+    drafting.answered(asked, Completion(text=answer, usage=Usage(300, 0, 60)))
+    (kind,) = drafting.kinds()
+    assert kind.counts == DraftCounts(60, 0, 0)
 
 
 def test_it_goes_off_when_drafts_are_wrong_by_the_engine_s_own_count() -> None:
