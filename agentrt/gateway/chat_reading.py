@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 from agentrt.backends.json_shape import is_array, is_object
 from agentrt.gateway.content import (
     content_text,
+    has_too_many_parts,
     json_text,
     plain_string,
     reasoning_text,
@@ -25,8 +26,8 @@ _ROLES: dict[str, Role] = {
 
 
 def read_messages(messages: Any) -> tuple[Message, ...]:
-    """Messages in order. What is no list of messages is one of a user."""
-    if is_array(messages):
+    """Messages in order. What is no list of messages that can be read is one of a user."""
+    if _is_conversation(messages):
         return tuple([_message(message) for message in messages])
     text = json_text(messages)
     return (Message("user", text),) if text else ()
@@ -34,7 +35,7 @@ def read_messages(messages: Any) -> tuple[Message, ...]:
 
 def brings_reasoning(messages: Any) -> bool:
     """Whether an answer among them has its reasoning with it."""
-    return is_array(messages) and any(
+    return _is_conversation(messages) and any(
         is_object(message) and message.get("role") == "assistant" and bool(reasoning_text(message))
         for message in messages
     )
@@ -43,6 +44,10 @@ def brings_reasoning(messages: Any) -> bool:
 def read_role(role: Any) -> Role:
     """The role that stands for it here; a user's where it is not known."""
     return _ROLES.get(role, "user") if isinstance(role, str) else "user"
+
+
+def _is_conversation(messages: Any) -> TypeGuard[list[Any]]:
+    return is_array(messages) and not has_too_many_parts(messages, "content", "tool_calls")
 
 
 def _message(message: Any) -> Message:

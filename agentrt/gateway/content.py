@@ -9,9 +9,27 @@ from agentrt.backends.json_shape import is_array, is_object
 from agentrt.backends.wire import clean
 from agentrt.ir.schema import canonical_json
 
+MOST_PARTS = 10_000
+"""Of the lists of a request, all together. What has more is no conversation: reading each part would take
+minutes in which nobody else is answered, and so it is one text."""
+
 _LONGEST_PART = 2_048
 _STANDS_FOR_PART = 4_096
 _TEXT_TYPES = {"text", "input_text", "output_text", "refusal", "reasoning_text", "summary_text"}
+
+
+def has_too_many_parts(entries: list[Any], *within: str) -> bool:
+    """Whether so many are in the list, and in the lists that its objects have at `within`, that none is read."""
+    count = len(entries)
+    if count > MOST_PARTS:
+        return True
+    for entry in entries:
+        if is_object(entry):
+            for name in within:
+                inner = entry.get(name)
+                if is_array(inner):
+                    count += len(inner)
+    return count > MOST_PARTS
 
 
 def content_text(content: Any) -> str:

@@ -85,18 +85,25 @@ def _asked(endpoint: Endpoint, headers: Mapping[str, str], raw: bytes, body: Jso
 
 
 def _parsed(body: bytes) -> JsonObject:
-    """A number that Python would not read is none to us, and goes on as it was written."""
     try:
-        parsed: Any = json.loads(body)
+        parsed = _loaded(body)
     except UnicodeDecodeError:
         raise _rejected("the body is not JSON: it is not UTF-8") from None
     except json.JSONDecodeError as error:
         raise _rejected(f"the body is not JSON: {error}") from None
-    except ValueError:
-        parsed = json.loads(body, parse_int=_integer)
     if not is_object(parsed):
         raise _rejected("the body is not a JSON object")
     return parsed
+
+
+def _loaded(body: bytes) -> Any:
+    """A number that Python would not read is none to us, and goes on as it was written."""
+    try:
+        return json.loads(body)
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise
+    except ValueError:
+        return json.loads(body, parse_int=_integer)
 
 
 def _integer(text: str) -> int | float:

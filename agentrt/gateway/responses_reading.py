@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 from agentrt.backends.json_shape import is_array, is_object
 from agentrt.gateway.chat_reading import read_role
-from agentrt.gateway.content import content_text, digested, json_text, plain_string, with_reasoning
+from agentrt.gateway.content import (
+    content_text,
+    digested,
+    has_too_many_parts,
+    json_text,
+    plain_string,
+    with_reasoning,
+)
 from agentrt.ir.request import Message, ToolCall
 
 _OF_ONE_ANSWER = {"id", "status", "type", "call_id", "name", "cache_control"}
@@ -24,7 +31,7 @@ def read_input(body: dict[str, Any]) -> tuple[Message, ...]:
         if body.get(name)
     ]
     given = body.get("input")
-    if is_array(given):
+    if _is_conversation(given):
         return (*first, *read_items(given))
     text = json_text(given)
     return (*first, Message("user", text)) if text else tuple(first)
@@ -49,7 +56,11 @@ def is_reasoning(item: Any) -> bool:
 
 def brings_reasoning(given: Any) -> bool:
     """Whether the input has the reasoning of earlier answers."""
-    return is_array(given) and any(is_reasoning(item) for item in given)
+    return _is_conversation(given) and any(is_reasoning(item) for item in given)
+
+
+def _is_conversation(given: Any) -> TypeGuard[list[Any]]:
+    return is_array(given) and not has_too_many_parts(given, "content", "summary", "output")
 
 
 class _Turn:

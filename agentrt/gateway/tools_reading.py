@@ -11,6 +11,8 @@ from agentrt.gateway.content import json_text, plain_string
 from agentrt.ir.tool import ToolSpec
 
 _LONGEST_REMEMBERED = 100_000
+_MOST_TOOLS = 2_000
+"""More than any model is shown: they are one, as long as all of them."""
 
 
 def read_tools(tools: Any) -> tuple[ToolSpec, ...]:
@@ -30,6 +32,8 @@ def _remembered(text: str) -> tuple[ToolSpec, ...]:
 
 
 def _tools(entries: list[Any]) -> tuple[ToolSpec, ...]:
+    if len(entries) > _MOST_TOOLS:
+        return (ToolSpec(name="", description=json_text(entries)),)
     return tuple([_tool(entry) for entry in entries])
 
 

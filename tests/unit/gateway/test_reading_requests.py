@@ -7,9 +7,11 @@ import pytest
 
 from agentrt.errors import RequestRejected
 from agentrt.gateway.asked import Asked, Claim, Endpoint
+from agentrt.gateway.content import MOST_PARTS, json_text
 from agentrt.gateway.reading import read_request
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Message, Request
+from agentrt.ir.tool import ToolSpec
 
 CHAT: Endpoint = "chat/completions"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -60,6 +62,7 @@ def test_the_bytes_are_kept_as_they_were_written() -> None:
         (b'{"model": "m", "messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply"),
         (b'{"model":"m","a":' + b'{"a":' * 50_000 + b"1" + b"}" * 50_001, "too deeply"),
         (b"[" * 1_000_000, "too deeply"),
+        (b'{"model": "m", "seed": ' + b"7" * 5000 + b', "n": }', "not JSON"),
     ],
 )
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -82,6 +85,25 @@ def test_a_number_longer_than_python_reads_is_no_reason_to_refuse() -> None:
     raw = b'{"model": "m", "messages": [], "seed": ' + b"7" * 5000 + b', "n": 2}'
     asked = read_request(CHAT, {}, raw)
     assert (asked.raw, asked.body["n"]) == (raw, 2)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "field"), [(CHAT, "messages"), ("responses", "input")], ids=["chat", "responses"]
+)
+@pytest.mark.parametrize("entry", [0, {"role": "user", "content": ["a"] * 99}], ids=str)
+def test_more_parts_than_any_conversation_has_are_one_text(
+    endpoint: Endpoint, field: str, entry: Any
+) -> None:
+    few = MOST_PARTS if entry == 0 else MOST_PARTS // 100
+    assert len(read({field: [entry] * few}, endpoint).request.messages) == few
+    (message,) = read({field: [entry] * (few + 1)}, endpoint).request.messages
+    assert (message.role, message.content) == ("user", json_text([entry] * (few + 1)))
+
+
+def test_more_tools_than_any_model_is_shown_are_one() -> None:
+    few, many = (read({"tools": [{"type": "t"}] * n}).request.tools for n in (2_000, 2_001))
+    assert len(few) == 2_000
+    assert many == (ToolSpec(name="", description=json_text([{"type": "t"}] * 2_001)),)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
