@@ -65,6 +65,7 @@ from agentrt.scheduler.progress import (
     Expanded,
     Failed,
     Finished,
+    InstanceState,
     Progress,
     ProgressAction,
     Skip,
@@ -172,7 +173,8 @@ class Execution:
                 action = queue.popleft()
                 match action:
                     case Start(instance_id):
-                        self._start(self._instances[instance_id])
+                        if self._goes_on(instance_id):
+                            self._start(self._instances[instance_id])
                     case Advance(region_id):
                         self._advance(region_id)
                     case Skip(instance_id, because):
@@ -183,6 +185,10 @@ class Execution:
                         assert_never(action)
         finally:
             self._is_performing = False
+
+    def _goes_on(self, instance_id: str) -> bool:
+        """Whether an instance was not stopped since: by one that failed at once, earlier in the queue."""
+        return self._progress.state(instance_id) is InstanceState.RUNNING
 
     def _by_precedence(self, actions: list[ProgressAction]) -> list[ProgressAction]:
         """Of what may start at one moment, what the most waits for first; the rest stays in place."""
@@ -373,7 +379,7 @@ class Execution:
                 self._settled.set_result(None)
             return
         instance = self._instances[region_id]
-        if instance.region is not None and instance.status == "open":
+        if instance.region is not None and self._goes_on(region_id):
             self._follow(instance, instance.region.advance)
 
     def _follow(self, instance: Instance, unroll: Callable[[], Outcome]) -> None:

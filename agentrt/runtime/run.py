@@ -55,16 +55,21 @@ class Run(Generic[R]):
 
         Events queue up without limit while nobody takes them.
         """
-        queue: asyncio.Queue[Event] = asyncio.Queue()
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def ended(_: asyncio.Task[RunResult[R]]) -> None:
+            queue.put_nowait(None)  # one that was refused, or never began, tells of no end
+
         self._journal.observers.append(queue.put_nowait)
+        self._task.add_done_callback(ended)
         try:
-            while not (self._task.done() and queue.empty()):
-                event = await queue.get()
+            while (event := await queue.get()) is not None:
                 yield event
                 if isinstance(event, RunFinished):
                     return
         finally:
             self._journal.observers.remove(queue.put_nowait)
+            self._task.remove_done_callback(ended)
 
 
 def unwrap(result: RunResult[R]) -> R:

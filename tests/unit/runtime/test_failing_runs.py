@@ -274,6 +274,32 @@ def test_a_loop_that_never_ends_is_a_limit_exceeded() -> None:
     assert result.error.limit == "max_steps"
 
 
+@workflow
+def two_maps(lists: dict[str, list[int]], numbers: list[int]) -> tuple[list[int], list[int]]:
+    return double.map(lists["missing"]), double.map(numbers)
+
+
+@workflow
+def a_side_and_a_map(is_first: bool, lists: dict[str, int], numbers: list[int]) -> Any:
+    side = branch(is_first, lambda: lists["missing"], lambda: lists["other"])
+    return [side, double.map(numbers)]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [two_maps.bind({}, [1, 2]), a_side_and_a_map.bind(True, {}, [])],
+    ids=["starts", "advances"],
+)
+def test_what_fails_at_once_stops_regions_that_are_next(call: Any) -> None:
+    async def main(clock: VirtualClock) -> RunResult[Any]:
+        async with Runtime(ScriptedBackend(), clock=clock) as runtime:
+            return await runtime.start(call).wait()
+
+    result = drive(main)
+    assert result.status == "failed"
+    assert [node.status for node in result.nodes] == ["failed", "cancelled"]
+
+
 def test_lists_of_different_length_fail_the_map_and_not_the_runtime() -> None:
     @workflow
     def pairs(left: list[float], right: list[float]) -> list[float]:
@@ -547,6 +573,17 @@ def test_events_of_a_run_that_is_over_are_none() -> None:
             run = runtime.start(sleepers.bind([1.0]))
             await run.wait()
             return [event async for event in run.events()]
+
+    assert drive(main) == []
+
+
+def test_events_of_a_run_whose_id_is_taken_are_none() -> None:
+    async def main(clock: VirtualClock) -> list[Event]:
+        async with Runtime(ScriptedBackend(), clock=clock, store=MemoryStore()) as runtime:
+            await runtime.start(sleepers.bind([1.0]), run_id="taken").wait()
+            run = runtime.start(sleepers.bind([1.0]), run_id="taken")
+            async with asyncio.timeout(60.0):
+                return [event async for event in run.events()]
 
     assert drive(main) == []
 
