@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agentrt.backends.passthrough import Passthrough
 from agentrt.clock import Clock, SystemClock
 from agentrt.estimates.book import Estimates
 from agentrt.gateway.app import GatewayApp, create_app
@@ -20,6 +19,7 @@ from agentrt.gateway.hint_feedback import HintFeedback
 from agentrt.gateway.live_program import Quiet
 from agentrt.gateway.memory import Memory, Part, estimates_part
 from agentrt.gateway.metrics import Metrics
+from agentrt.gateway.model_list import ListingServer
 from agentrt.gateway.post import GatewayLimits
 from agentrt.gateway.prefix_watch import prefix_view
 from agentrt.gateway.private_fields import PrivateFields
@@ -226,7 +226,7 @@ class _Parts:
             hinting=engines.hints,
             isolating=engines.isolating,
             hints_refused=engines.hinting.refused,
-            passthroughs=self._up,
+            listing=self._listing,
             is_ready=self._is_ready,
             metrics=self.metrics.page,
             programs=self._programs_of,
@@ -246,9 +246,15 @@ class _Parts:
             tenant=caller.tenant,
         )
 
-    def _up(self) -> list[Passthrough]:
-        states = self.replicas.states
-        return [self.engines.passthrough(state.replica_id) for state in states if state.is_up]
+    def _listing(self) -> list[ListingServer]:
+        return [
+            ListingServer(
+                self.engines.passthrough(state.replica_id),
+                state.capabilities.models if state.capabilities else (),
+            )
+            for state in self.replicas.states
+            if state.is_up
+        ]
 
     def _is_ready(self) -> bool:
         """By models, not by pools: those stay when a replica comes back with other models."""

@@ -134,7 +134,7 @@ class Models:
         if not model and len(self._served) == 1:
             (model,) = self._served
         pools = tuple(self._served.get(model, {}).values())
-        if not pools and _ANY in self.pools:
+        if not pools and _ANY in self._home.values():
             pools = (self.pools[_ANY],)
         if not pools:
             return None

@@ -45,12 +45,12 @@ class _Pages:
 
     async def models(self, request: Request) -> Response:
         self._caller(request)
-        return JSONResponse(await listed_models(self._services.passthroughs()))
+        return JSONResponse(await listed_models(self._services.listing()))
 
     async def model(self, request: Request) -> Response:
         self._caller(request)
         name = request.path_params["name"]
-        listed = await listed_models(self._services.passthroughs())
+        listed = await listed_models(self._services.listing())
         for entry in listed["data"]:
             if entry["id"] == name:
                 return JSONResponse(entry)

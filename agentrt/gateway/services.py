@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 from agentrt.backends.hints import HintFields
 from agentrt.backends.passthrough import Passthrough
+from agentrt.gateway.model_list import ListingServer
 from agentrt.gateway.turns import Caller, Turns
 from agentrt.ir.hints import Hints
 from agentrt.ir.request import Usage
@@ -64,7 +65,7 @@ class Services:
         hinting: What a replica is told beside the request.
         isolating: The part of it that keeps tenants apart, which is never left out.
         hints_refused: That replica has refused a request with the rest of it, and not without.
-        passthroughs: To all servers that are up.
+        listing: All servers that are up, with what they are asked for.
         is_ready: A replica of each model is up.
         metrics: A page for Prometheus.
         programs: What there is of the caller's programs.
@@ -81,7 +82,7 @@ class Services:
     hinting: Callable[[Replica, Hints], HintFields]
     isolating: Callable[[Replica, Hints], HintFields]
     hints_refused: Callable[[ReplicaId], None]
-    passthroughs: Callable[[], Sequence[Passthrough]]
+    listing: Callable[[], Sequence[ListingServer]]
     is_ready: Callable[[], bool]
     metrics: Callable[[], bytes]
     programs: Callable[[Caller], Any]

@@ -14,6 +14,7 @@ from agentrt.clock import SystemClock
 from agentrt.errors import BackendError, RequestRejected
 from agentrt.gateway.app import GatewayApp, create_app
 from agentrt.gateway.asked import Asked
+from agentrt.gateway.model_list import ListingServer
 from agentrt.gateway.post import GatewayLimits
 from agentrt.gateway.server import serve
 from agentrt.gateway.services import Answered, Services
@@ -150,7 +151,7 @@ async def running_gateway(
         hinting=lambda _replica, _hints: added or HintFields(),
         isolating=lambda _replica, _hints: added or HintFields(),
         hints_refused=lambda _replica_id: None,
-        passthroughs=lambda: list(by_id.values()),
+        listing=lambda: [ListingServer(one) for one in by_id.values()],
         is_ready=lambda: bool(turns.backends),
         metrics=lambda: b"agentrt_requests_total 1\n",
         programs=lambda caller: {"tenant": caller.tenant, "programs": PROGRAMS},

@@ -246,6 +246,18 @@ async def test_it_is_ready_while_each_model_has_a_replica_also_after_one_came_ba
         assert (await door.ask("acme", model="n")).status_code == 200
 
 
+async def test_of_the_models_of_a_replica_those_are_listed_that_can_be_asked_for() -> None:
+    async with SaltedEngine(models=("m", "n", "o")) as engine:
+        replica = {"url": f"vllm+{engine.url}", "models": ["n", "m"]}
+        async with served(settings(engine, replica=[replica])) as door:
+            key = {"x-api-key": KEYS["acme"]}
+            listed = (await door.client.get("/v1/models", headers=key)).json()["data"]
+            asked = [await door.ask("acme", model=name) for name in ("m", "n", "o")]
+            unknown = await door.client.get("/v1/models/o", headers=key)
+    assert [entry["id"] for entry in listed] == ["m", "n"]
+    assert [answer.status_code for answer in (*asked, unknown)] == [200, 200, 404, 404]
+
+
 async def test_what_is_logged_of_a_failure_names_no_key(caplog: Any) -> None:
     async with (
         SaltedEngine() as engine,
