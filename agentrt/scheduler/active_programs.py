@@ -8,6 +8,8 @@ import math
 from agentrt.scheduler.events import ProgramId
 from agentrt.scheduler.state import Program
 
+_FEW = 64
+
 
 class ActivePrograms:
     """Those of one replica: they have a call under way, or a context that is held.
@@ -16,7 +18,7 @@ class ActivePrograms:
     something was `touched`, or whose hold has ended, since they were counted last.
     """
 
-    __slots__ = ("_active", "_ends", "_now", "_placed", "_touched")
+    __slots__ = ("_active", "_ends", "_most_ends", "_now", "_placed", "_touched")
 
     def __init__(self, placed: dict[ProgramId, Program]) -> None:
         """Args: the programs with a place, as they come and go."""
@@ -24,6 +26,7 @@ class ActivePrograms:
         self._active: set[ProgramId] = set()
         self._touched: set[ProgramId] = set()
         self._ends: list[tuple[float, ProgramId]] = []
+        self._most_ends = _FEW
         self._now = -math.inf
 
     def touch(self, program: Program) -> None:
@@ -42,7 +45,13 @@ class ActivePrograms:
             else:
                 self._active.discard(program_id)
         touched.clear()
+        if len(ends) > self._most_ends:
+            self._forget_ends()
         return len(self._active)
+
+    def __len__(self) -> int:
+        """How many ends of holds are remembered: at most as many again as there are programs."""
+        return len(self._ends)
 
     def is_right(self) -> bool:
         """Whether it counts as many as there are, by the time of the last count. For tests."""
@@ -52,6 +61,16 @@ class ActivePrograms:
             for program in self._placed.values()
         )
         return self.count(self._now) == recounted
+
+    def _forget_ends(self) -> None:
+        """Of each program that is here the earliest is enough: those of holds for ever would never go."""
+        earliest: dict[ProgramId, float] = {}
+        for until, program_id in self._ends:
+            if program_id in self._placed:
+                earliest[program_id] = min(until, earliest.get(program_id, math.inf))
+        self._ends = [(until, program_id) for program_id, until in earliest.items()]
+        heapq.heapify(self._ends)
+        self._most_ends = 2 * len(self._ends) + _FEW
 
     def _is_active(self, program: Program, now: float) -> bool:
         if program.calls:

@@ -9,6 +9,7 @@ from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Usage
 from agentrt.scheduler.actions import SchedulerAction
 from agentrt.scheduler.batch_limit import BatchLimit
+from agentrt.scheduler.entry_pace import EntryPace
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.fleet import Fleet
 from agentrt.scheduler.guards import Guards
@@ -25,8 +26,6 @@ LOOKAHEAD = 4
 _LOOKAHEAD_HERE = 16  # of those that wait on a replica where some are held back
 _NOTABLE_BLOCKS = 16  # of what was kept for a call, for it to tell something
 _NOTABLE_LOSS = 0.25
-_SOONEST_RETRY_S, _LATEST_RETRY_S = 1.0, 60.0
-_ENTRIES_REMEMBERED = 16
 
 
 class Places:
@@ -48,8 +47,7 @@ class Places:
         self._batches = BatchLimit(policy, outlook, self.fleet, self.lines.entering)
         self._yielded: set[ReplicaId] = set()
         self._wake_at: float | None = None
-        self._entered_at: float | None = None
-        self._entry_every_s = 0.0
+        self._pace = EntryPace()
 
     # -- calls and programs ------------------------------------------------------------------
 
@@ -130,8 +128,7 @@ class Places:
 
     def retry_after_s(self, program: Program) -> float:
         """When it is likely that those of its tenant that wait before `program` have their places."""
-        wait_s = self._entry_every_s * self.lines.entering.waiting(program)
-        return min(max(wait_s, _SOONEST_RETRY_S), _LATEST_RETRY_S)
+        return self._pace.retry_after_s(self.lines.entering.waiting(program))
 
     def take_back(self, program: Program) -> None:
         """`program` needs no place any more."""
@@ -324,17 +321,10 @@ class Places:
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
         is_new = not call.program.has_place
         if is_new and not call.program.turns:
-            self._count_entry(now)
+            self._pace.entered(call.ready_at, now)
         self._outlook.call_leaves(call, now)
         replica.send(call, now)
         self.fleet.offer(replica)
         if is_new:
             self.lines.bring_in(call.program, replica)
         return call, replica
-
-    def _count_entry(self, now: float) -> None:
-        """A program has its first place."""
-        if self._entered_at is not None:
-            every_s = now - self._entered_at
-            self._entry_every_s += (every_s - self._entry_every_s) / _ENTRIES_REMEMBERED
-        self._entered_at = now
