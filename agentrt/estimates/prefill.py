@@ -114,13 +114,14 @@ class PrefillEstimates:
 
     def merge(self, other: PrefillEstimates) -> None:
         """Add what `other` has seen: two replicas of one kind."""
+        if not other.observed:
+            return
         self._products = [a + b for a, b in zip(self._products, other._products, strict=True)]
         self._answers = [a + b for a, b in zip(self._answers, other._answers, strict=True)]
-        self._low = min(self._low, other._low)
         seen = self.observed + other.observed
-        if seen:
-            weighed = self.observed * self._slower + other.observed * other._slower
-            self._slower = weighed / seen
+        self._low = min(self._low, other._low) if self.observed else other._low
+        weighed = self.observed * self._slower + other.observed * other._slower
+        self._slower = weighed / seen
         self.observed = seen
         self._cost = self._solved()
 

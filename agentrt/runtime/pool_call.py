@@ -77,6 +77,7 @@ class PoolCall:
     def refuse(self, error: Exception) -> None:
         """Nobody sends it any more: `error` is raised where it waits, or is being sent."""
         self.refused = error
+        self.wait_on()
         if not self.sent.done():
             self.sent.set_exception(error)
             self.sent.exception()  # where it is being sent nobody waits for this, and asyncio would complain

@@ -141,9 +141,10 @@ def _is_cached(record: NodeRecord | None) -> bool:
 def _pieces(
     messages: Sequence[Message], instance_id: str, question: Sequence[Piece]
 ) -> Iterator[Piece]:
+    words = _text(question)
     for number, message in enumerate(messages):
-        before, asked, after = message.content.partition(_text(question))
-        if number == 1 and asked:
+        if number == 1 and words and words in message.content:
+            before, _, after = message.content.partition(words)
             yield Piece(message_text(Message(message.role, before)), "static text", number)
             yield from (Piece(piece.text, piece.origin, number) for piece in question)
             yield Piece(after, "static text", number)

@@ -119,6 +119,20 @@ def test_replicas_of_one_kind_learn_together() -> None:
     assert max(map(abs, errors(one, FAST))) < 0.15
 
 
+def test_nothing_and_something_learned_together_are_what_the_one_had_learned() -> None:
+    known, rng = PrefillEstimates(), random.Random(1)
+    for _ in range(40):
+        tokens = rng.randint(10, 2000)
+        known.observe(uncached_tokens=tokens, prompt_tokens=2500, seconds=5.0 + rng.random())
+    stored = known.to_json()
+    assert stored["low"] > 0.0
+    nothing = PrefillEstimates()
+    nothing.merge(known)
+    assert nothing.to_json() == stored
+    known.merge(PrefillEstimates())
+    assert known.to_json() == stored
+
+
 def test_a_stored_cost_is_the_same_and_goes_on_learning() -> None:
     estimates = learned(FAST)
     again = PrefillEstimates.from_json(json.loads(json.dumps(estimates.to_json())))

@@ -168,3 +168,19 @@ def test_prompts_of_different_salts_share_nothing() -> None:
     world.run(main)
     plain, salted, again = [e.context for e in world.events if isinstance(e, CallFinished)]
     assert plain[0].first != salted[0].first == again[0].first
+
+
+def test_a_program_that_ends_at_the_moment_its_call_gives_up_is_told_of_its_end() -> None:
+    world = World()
+    broken: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: broken.append(context))
+        program = world.fleet.program("p", "")
+        loop.call_later(5.0, program.end)
+        with pytest.raises(RunCancelled):
+            await world.ask(program)
+
+    world.run(main)
+    assert broken == []

@@ -119,6 +119,17 @@ async def test_plans_in_regions_have_the_ids_of_their_instances() -> None:
     assert len(sent) == 4
 
 
+async def test_a_question_of_no_words_is_written_again_as_well() -> None:
+    store = MemoryStore()
+    backend = ScriptedBackend({"llm": '1 search(query="a")\njoin', "join": '{"answer": "so"}'})
+    async with Runtime(backend, store=store) as runtime:
+        await runtime.start(one.bind(""), run_id="run").wait()
+    written = prompts_of(await store.load("run"))
+    sent = {request.node_id: request.messages for request in backend.requests}
+    assert {node_id: prompt.messages for node_id, prompt in written.items()} == sent
+    assert len(sent) == len(("llm", "join"))
+
+
 async def test_a_plan_that_came_from_the_cache_was_asked_of_nobody() -> None:
     store = MemoryStore()
     backend = ScriptedBackend({"llm": '1 search(query="a 1")\njoin', "join": '{"answer": "so"}'})
