@@ -24,7 +24,8 @@ from agentrt.runtime.pool import Replica
 
 _SUCCESS = 2
 _UNKNOWN_FIELD_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
-_DONE = b"data: [DONE]"
+_DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
+_EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _END_WITHIN_S = 1.0
 """How long a server may take to end a stream after it has said that this was all."""
 _ROOM_WITHIN_S = 30.0
@@ -58,6 +59,7 @@ class Forwarding:
         self._answer = answer
         self._refused: tuple[BackendError, int, RawHeaders, bytes] | None = None
         self._url = ""
+        self._passed = b""
         self.replica_id = ""
         self.program_id = ""
 
@@ -106,6 +108,11 @@ class Forwarding:
                 await self._keep(passed, reader, replica)
             return reader.completion()
 
+    @property
+    def is_amid_event(self) -> bool:
+        """Whether the client has some of an event, and not its end."""
+        return bool(self._passed) and not self._passed.endswith(_EVENT_ENDS)
+
     def give_refusal(self, error: BaseException) -> bool:
         """Give the client what the server said, if `error` came of that; False: it did not."""
         if self._refused is None or self._refused[0] is not error:
@@ -137,6 +144,7 @@ class Forwarding:
                 for_client += reader.end()
             if for_client:
                 self._begin(passed)
+                self._passed = for_client
                 # Clients may go as soon as they have read that this is all: they have the answer.
                 answer.end(for_client) if is_last else answer.add(for_client)
             is_first = not has_begun and reader.has_begun
@@ -186,8 +194,8 @@ class Forwarding:
 
 
 def _is_last(piece: bytes) -> bool:
-    """Whether it ends with the event that says so."""
-    return piece.rstrip().endswith(_DONE)
+    """Whether it ends with the event that says so, and nothing of that is still to come."""
+    return piece.endswith(_DONE)
 
 
 async def _read_out(passed: PassedAnswer) -> None:

@@ -54,7 +54,7 @@ class GatewayLimits:
 
 
 class Post:
-    """Serves one request. `cancel` ends it early, and honestly."""
+    """Serves one request. `stop` ends it early, and honestly."""
 
     def __init__(
         self,
@@ -176,7 +176,9 @@ class Post:
         )
         if self._answer.has_begun:
             self._code = refusal.code
-            self._answer.end(refusal.event(self._endpoint))
+            # What the client has of an event would be one with this.
+            between = b"\n\n" if forwarding.is_amid_event else b""
+            self._answer.end(between + refusal.event(self._endpoint))
         elif forwarding.give_refusal(error):
             self._code = "upstream_refused"
         else:

@@ -121,6 +121,22 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(path: str) -> N
     assert [done.code for done in gateway.answered] == ["upstream_invalid"]
 
 
+async def test_a_stream_that_breaks_off_within_an_event_ends_with_an_error_event_too() -> None:
+    half = event(delta("lo"))[:-9]
+    async with (
+        MisbehavingServer(stream(delta("hel"), half, cut=True)) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        body = asked(stream=True, stream_options={"include_usage": True})
+        response = await client.post(CHAT, json=body)
+    passed, told = response.content[: len(event(delta("hel")) + half)], response.content
+    assert passed == event(delta("hel")) + half
+    last = told.removeprefix(passed).removeprefix(b"\n\n")
+    assert json.loads(last.removeprefix(b"data: "))["error"]["type"] == "server_error"
+    assert told.removeprefix(passed).startswith(b"\n\n")
+
+
 async def test_an_error_in_the_servers_stream_is_passed_on_and_nothing_added() -> None:
     said = {"error": {"message": "out of memory", "code": 500}}
     async with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -71,6 +72,27 @@ async def test_a_stream_reaches_the_client_byte_for_byte() -> None:
     assert response.headers["content-type"] == "text/event-stream"
     (done,) = gateway.turns.completions
     assert (done.text, done.usage.prompt_tokens) == ("words", 7)
+
+
+@pytest.mark.parametrize("options", [None, {"include_usage": True}], ids=["no usage", "usage"])
+async def test_the_last_event_may_come_in_pieces(options: Any) -> None:
+    events = [*whole_stream("words")[:-2], b"data: [DONE]", b"\n", b"\n"]
+
+    async def slowly(call: Call) -> None:
+        await call.start_stream()
+        for told in events:
+            await call.send_chunk(event(told))
+            await asyncio.sleep(0.02)
+        await call.end_stream()
+
+    async with (
+        MisbehavingServer(slowly) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        response = await client.post(CHAT, json=asked(stream=True, stream_options=options))
+    assert response.content == b"".join(map(event, events))
+    assert [done.text for done in gateway.turns.completions] == ["words"]
 
 
 async def test_usage_is_asked_for_and_kept_where_the_client_wants_none() -> None:
