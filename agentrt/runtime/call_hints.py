@@ -9,8 +9,8 @@ from agentrt.estimates.book import Estimates
 from agentrt.ir.hints import Hints
 from agentrt.ir.plan import Retention
 from agentrt.ir.request import Request
-from agentrt.runtime.prompt_chains import TextRate
 from agentrt.runtime.standing import Standing
+from agentrt.runtime.text_rate import TextRate
 
 FIRST_PRIORITY = 1 << 30
 _HELD_QUANTILE = 0.9

@@ -14,9 +14,10 @@ from agentrt.ir.prefix import block_count
 from agentrt.ir.request import Completion, Message, Request
 from agentrt.runtime.argument_class import argument_class
 from agentrt.runtime.call_hints import FIRST_PRIORITY, expected_hold_s, hints_for, opaque
+from agentrt.runtime.conversations import Conversations
 from agentrt.runtime.pool import Ended, Pool, Replica, Send
 from agentrt.runtime.pool_call import over
-from agentrt.runtime.prompt_chains import Conversations, Measured
+from agentrt.runtime.prompt_chains import Measured
 from agentrt.runtime.standing import ALONE, Standing
 from agentrt.scheduler.events import (
     CallFinished,

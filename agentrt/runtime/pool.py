@@ -19,8 +19,9 @@ from agentrt.ir.request import Capabilities, Completion
 from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
 from agentrt.runtime.pool_timers import PoolTimers
-from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains, TextRate
+from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains
 from agentrt.runtime.scheduling import Scheduled, Scheduling
+from agentrt.runtime.text_rate import TextRate
 from agentrt.runtime.warming import Warming
 from agentrt.scheduler.actions import (
     CancelCall,

@@ -1,7 +1,7 @@
 """Prompts as chains of blocks, before a server has made tokens of them. Pure.
 
 What counts is how far two prompts are the same, so blocks are of characters: no tokenizer is needed,
-and how many tokens they make is learned from what servers report (`TextRate`).
+and how many tokens they make is learned from what servers report (`text_rate.TextRate`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TypeAlias
 
 from agentrt.ir.prefix import BlockId, Chain, Run
-from agentrt.ir.request import Message, Request
+from agentrt.ir.request import Message
 from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.prompt_text import message_text, tool_text
 
@@ -22,11 +22,6 @@ BLOCK_CHARACTERS = 64
 MOST_BLOCKS = 1 << 17
 """Blocks remembered: prompts of two million tokens, 25 MB."""
 
-_CHARACTERS_PER_TOKEN = 4.0
-_PRIOR_TOKENS = 1_000
-_TOKENS_REMEMBERED = 1_000_000
-_CONVERSATIONS_REMEMBERED = 64
-_GONE_ON_REMEMBERED = 16
 _TOOLS_REMEMBERED = 64
 # Blocks of one branch are numbered one after another, so that a chain is few runs. No branch is that
 # long, and numbers of a million branches are still exact in any reader of JSON.
@@ -34,9 +29,6 @@ BRANCH_BITS = 32
 
 _Key: TypeAlias = tuple[BlockId, int]
 """The block before, and a hash of the block's text."""
-
-_End: TypeAlias = tuple[int, tuple[Message, ...], Message]
-"""What tells conversations apart, nearly always: their length, how they begin, and the last answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,93 +210,3 @@ class PromptChains:
                 self._heads.clear()
             known = self._heads[key] = (tools, "".join(map(tool_text, tools)))
         return known[1]
-
-
-class Conversations:
-    """The prompts of one program, each measured from where an earlier one of it had got to.
-
-    Agents of one program take turns, so that each finds its own among many. A conversation that has
-    gone on may be taken up once more where it was (a call that failed, several answers to one
-    question), but soon or never.
-    """
-
-    def __init__(self, chains: PromptChains, *, salt: str = "") -> None:
-        self._chains = chains
-        self._salt = salt
-        self._ends: dict[_End, Measured] = {}
-        self._gone_on: dict[_End, Measured] = {}
-
-    def prompt(self, request: Request) -> Measured:
-        """What `request` asks."""
-        found = self._found(request)
-        if found is None:
-            return self._chains.measured(request.tools, request.messages, salt=self._salt)
-        return self._chains.grown(found, request.messages[len(found.messages) :])
-
-    def context(self, prompt: Measured, answer: Message, *, is_last: bool) -> Measured:
-        """Prompt and answer; with `is_last` no prompt is expected to go on from there."""
-        context = self._chains.grown(prompt, (answer,))
-        if not is_last:
-            messages = context.messages
-            _remember(self._ends, _end(messages, len(messages)), context, _CONVERSATIONS_REMEMBERED)
-        return context
-
-    def _found(self, request: Request) -> Measured | None:
-        """The longest context that `request` goes on from."""
-        messages = request.messages
-        for count in range(len(messages), 0, -1):
-            if messages[count - 1].role != "assistant":
-                continue  # contexts end with an answer
-            end = _end(messages, count)
-            context = self._ends.get(end)
-            if context is not None and _begins(request, context):
-                del self._ends[end]
-                _remember(self._gone_on, end, context, _GONE_ON_REMEMBERED)
-                return context
-            context = self._gone_on.get(end)
-            if context is not None and _begins(request, context):
-                return context
-        return None
-
-
-class TextRate:
-    """How many characters make a token, as one model's tokenizer cuts what is sent to it."""
-
-    def __init__(self) -> None:
-        self._tokens = float(_PRIOR_TOKENS)
-        self._characters = _CHARACTERS_PER_TOKEN * _PRIOR_TOKENS
-
-    @property
-    def characters_per_token(self) -> float:
-        return self._characters / self._tokens
-
-    def learn(self, characters: int, tokens: int) -> None:
-        """A server has counted `tokens` in a prompt of `characters`; 0: it does not count."""
-        if tokens <= 0:
-            return
-        self._tokens += tokens
-        self._characters += characters
-        if self._tokens > _TOKENS_REMEMBERED:
-            self._tokens /= 2
-            self._characters /= 2
-
-    def tokens(self, characters: int) -> int:
-        """Of a text that was not sent yet; at least one, as no prompt has none."""
-        return max(1, round(characters / self.characters_per_token))
-
-
-def _end(messages: tuple[Message, ...], count: int) -> _End:
-    return (count, messages[:2], messages[count - 1])
-
-
-def _begins(request: Request, context: Measured) -> bool:
-    messages = context.messages
-    return context.tools == request.tools and messages == request.messages[: len(messages)]
-
-
-def _remember(remembered: dict[_End, Measured], end: _End, context: Measured, at_most: int) -> None:
-    """Keep it as the latest; the earliest is forgotten."""
-    remembered.pop(end, None)
-    remembered[end] = context
-    if len(remembered) > at_most:
-        del remembered[next(iter(remembered))]

@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from agentrt import Prompt, Runtime, agent, llm, tool, workflow
 from agentrt.backends.base import OnChunk
 from agentrt.ir.request import Capabilities, Completion, Message, Request, ToolCall
-from agentrt.runtime.prompt_chains import Conversations, PromptChains
+from agentrt.runtime.conversations import Conversations
+from agentrt.runtime.prompt_chains import PromptChains
 
 ROUNDS = 5
 TURNS = 20

@@ -12,13 +12,9 @@ from hypothesis import strategies as st
 from agentrt.ir.prefix import Chain, Run, block_count, chained, first_blocks, shared_blocks
 from agentrt.ir.request import Message, Request, ToolCall
 from agentrt.ir.tool import ToolSpec
-from agentrt.runtime.prompt_chains import (
-    BLOCK_CHARACTERS,
-    Conversations,
-    Measured,
-    PromptChains,
-    TextRate,
-)
+from agentrt.runtime.conversations import Conversations
+from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, Measured, PromptChains
+from agentrt.runtime.text_rate import TextRate
 
 # Few letters and lengths around a block's, so that prompts begin alike and differ late.
 contents = st.builds(
