@@ -152,6 +152,9 @@ class AnswerReader:
             self._stream.compact()
             self.has_begun = self._stream.has_begun
             data = data[end:]
+        if len(data) > self._most:
+            self._stream.is_understood = False
+            data = b""
         self._kept, self._kept_bytes = ([data], len(data)) if data else ([], 0)
         # One long event must not be looked at with each piece of it.
         self._read_at = max(_READ_AT_ONCE, 2 * len(data))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from agentrt.errors import BackendUnavailable, RequestRejected
+from agentrt.gateway import answers
 from agentrt.gateway.answers import AnswerReader
 from agentrt.gateway.asked import Asked, Endpoint
 from agentrt.ir.request import Completion, Request, ToolCall, Usage
@@ -166,6 +167,23 @@ def test_an_event_may_have_its_data_on_several_lines() -> None:
     reader, passed = read(OUR_WISH, stream)
     assert passed == stream
     assert reader.completion().text == "Hello"
+
+
+def test_an_event_without_end_is_passed_on_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "_LONGEST_READ", 100_000)
+    reader = AnswerReader(replace(CHAT, is_streamed=True))
+    piece = b"x" * 50_000
+    assert (
+        reader.feed(b'data: {"choices": [{"delta": {"content": "')
+        == b'data: {"choices": [{"delta": {"content": "'
+    )
+    for _ in range(40):
+        assert reader.feed(piece) == piece
+        assert reader._kept_bytes <= 300_000
+    assert (reader.is_understood, reader.error) == (False, None)
+    reader.feed(b'"}}]}\n\n' + sse(*OPENAI))
+    assert reader.end() == b""
+    assert (reader.completion().text, reader.is_whole) == ("Hello", True)
 
 
 def test_an_event_longer_than_any_usage_is_not_held_back() -> None:
