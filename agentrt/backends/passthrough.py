@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, TypeAlias
@@ -60,6 +60,16 @@ class PassedAnswer:
         piece = await self._stream.readany()
         self._heard()
         return piece
+
+    async def read_out(self, within_s: float) -> None:
+        """To the end of a body that is whole already, so that its connection can be used again.
+
+        For no longer than that, and it does not matter how it ends.
+        """
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(within_s):
+                while await self.piece():
+                    pass
 
     async def read(self) -> bytes:
         """All that is left of the body.

@@ -18,7 +18,7 @@ from agentrt.gateway.held_bodies import HeldBodies
 from agentrt.gateway.pages import pages
 from agentrt.gateway.post import GatewayLimits, Post
 from agentrt.gateway.request_body import AsgiReceive
-from agentrt.gateway.services import Headers, Services
+from agentrt.gateway.services import Answered, Headers, Services
 
 AsgiScope: TypeAlias = MutableMapping[str, Any]
 
@@ -91,16 +91,26 @@ class GatewayApp:
     async def _post(
         self, endpoint: Endpoint, scope: AsgiScope, receive: AsgiReceive, send: AsgiSend
     ) -> None:
-        if self.is_draining or len(self._posts) >= self._limits.max_requests:
-            await send_refusal(_STOPPING if self.is_draining else _FULL, send)
-            return
         headers = headers_of(scope)
+        request_id = _request_id(headers)
+        if self.is_draining or len(self._posts) >= self._limits.max_requests:
+            refusal = _STOPPING if self.is_draining else _FULL
+            self._services.observe(
+                Answered(
+                    request_id=request_id,
+                    endpoint=endpoint,
+                    status=refusal.status,
+                    code=refusal.code,
+                )
+            )
+            await send_refusal(refusal, send, request_id=request_id)
+            return
         post = Post(
             self._services,
             self._limits,
             endpoint=endpoint,
             headers=headers,
-            request_id=_request_id(headers),
+            request_id=request_id,
             connection=_connection(scope),
         )
         self._posts.add(post)

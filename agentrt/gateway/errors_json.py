@@ -121,10 +121,14 @@ def refusal_of(error: AgentRTError) -> Refusal:
             )
 
 
-async def send_refusal(refusal: Refusal, send: AsgiSend) -> None:
+async def send_refusal(refusal: Refusal, send: AsgiSend, *, request_id: str) -> None:
     """The whole answer to a request that nothing else was done with."""
     body = refusal.body()
-    headers = [*refusal.headers(), (b"content-length", str(len(body)).encode())]
+    headers = [
+        *refusal.headers(),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-request-id", request_id.encode("latin-1")),
+    ]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

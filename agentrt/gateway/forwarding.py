@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from http import HTTPStatus
 
 from agentrt.backends.hints import HintFields
@@ -152,7 +151,7 @@ class Forwarding:
                 await asyncio.sleep(0)  # the client has its first token, and then others hear of it
                 replica.first_token()
             if is_last and for_client:
-                await _read_out(passed)
+                await passed.read_out(_END_WITHIN_S)
                 return True
             if answer.is_full:
                 await self._room()
@@ -196,14 +195,6 @@ class Forwarding:
 def _is_last(piece: bytes) -> bool:
     """Whether it ends with the event that says so, and nothing of that is still to come."""
     return piece.endswith(_DONE)
-
-
-async def _read_out(passed: PassedAnswer) -> None:
-    """To the end of the body, so that its connection can be used again; no longer than it should take."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_END_WITHIN_S):
-            while await passed.piece():
-                pass
 
 
 def _is_json(body: bytes) -> bool:

@@ -17,13 +17,16 @@ from agentrt.gateway.forwarding import Forwarding
 from agentrt.gateway.held_bodies import HeldBodies, HeldBody
 from agentrt.gateway.reading import read_request
 from agentrt.gateway.request_body import AsgiReceive, ClientGone, read_body
-from agentrt.gateway.services import Answered, Headers, Services
+from agentrt.gateway.services import CLIENT_GONE, Answered, Headers, Services
 from agentrt.gateway.turns import Caller
 from agentrt.ir.request import Usage
 
 _LOG = logging.getLogger("agentrt.gateway")
 _CLIENT_GONE = 499
 _CHARACTERS_PER_TOKEN = 4
+_MOST_BESIDE_TEXT = 50_000
+"""Characters that tools, and what a body is written with, may have; what is more is pictures, and those cost
+as many tokens as `Asked.request` has for them, however many bytes they are."""
 _CUT_SHORT = {
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     HTTPStatus.REQUEST_TIMEOUT,
@@ -150,8 +153,7 @@ class Post:
             answer=answer,
         )
         try:
-            prompt_tokens = len(asked.raw) // _CHARACTERS_PER_TOKEN
-            async with services.admitted(self._caller, prompt_tokens) as spent:
+            async with services.admitted(self._caller, _prompt_tokens(asked)) as spent:
                 completion = await services.turns.take(asked, self._caller, forwarding)
                 self._usage = completion.usage
                 spent.tell(completion.usage)
@@ -229,7 +231,7 @@ class Post:
             request_id=self._request_id,
             endpoint=self._endpoint,
             status=answer.status or _CLIENT_GONE,
-            code="client_gone" if is_gone else self._code,
+            code=CLIENT_GONE if is_gone else self._code,
             tenant=self._caller.tenant,
             program_id=forwarding.program_id if forwarding else "",
             model=asked.model if asked else "",
@@ -239,3 +241,12 @@ class Post:
             first_byte_s=None if first_at is None else first_at - began_at,
             total_s=now - began_at,
         )
+
+
+def _prompt_tokens(asked: Asked) -> int:
+    """About as many as it has, until its answer says so."""
+    characters = len(asked.raw)
+    if asked.request.messages:
+        text = sum(len(message.content) for message in asked.request.messages)
+        characters = min(characters, text + _MOST_BESIDE_TEXT)
+    return characters // _CHARACTERS_PER_TOKEN

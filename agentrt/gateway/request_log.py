@@ -27,7 +27,7 @@ class RequestLog:
     def observe(self, answered: Answered) -> None:
         """A request is over."""
         self._sums.add(answered)
-        if answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if answered.has_failed:
             _LOG.warning(line_of(answered))
         elif self._is_verbose:
             _LOG.info(line_of(answered))
@@ -51,8 +51,8 @@ class _Sums:
 
     def add(self, answered: Answered) -> None:
         self.requests += 1
-        self.failed += answered.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        self.gone += answered.status == _GONE
+        self.failed += answered.has_failed
+        self.gone += answered.is_gone
         self.refused += HTTPStatus.BAD_REQUEST <= answered.status < _GONE
         self.usage += answered.usage
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol, TypeAlias
 
 from agentrt.backends.hints import HintFields
@@ -15,6 +16,8 @@ from agentrt.ir.hints import Hints
 from agentrt.ir.request import Usage
 from agentrt.runtime.pool import Replica
 from agentrt.scheduler.events import ReplicaId
+
+CLIENT_GONE = "client_gone"
 
 Headers: TypeAlias = Mapping[str, str]
 """By their names in lower case."""
@@ -50,6 +53,19 @@ class Answered:
     usage: Usage = Usage()
     first_byte_s: float | None = None
     total_s: float = 0.0
+
+    @property
+    def is_gone(self) -> bool:
+        """The client went before it had all of it."""
+        return self.code == CLIENT_GONE
+
+    @property
+    def has_failed(self) -> bool:
+        """There was no answer, or it broke off, on our side: no client could mend it."""
+        if self.is_gone:
+            return False
+        is_cut = self.status < HTTPStatus.BAD_REQUEST and bool(self.code)
+        return is_cut or self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

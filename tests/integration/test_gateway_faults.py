@@ -137,6 +137,18 @@ async def test_a_stream_that_breaks_off_within_an_event_ends_with_an_error_event
     assert told.removeprefix(passed).startswith(b"\n\n")
 
 
+async def test_an_answer_is_whole_once_it_has_said_so_however_its_connection_ends() -> None:
+    async with (
+        MisbehavingServer(stream(*whole_stream(), cut=True)) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        response = await client.post(CHAT, json=asked(stream=True))
+    assert response.content.endswith(b"data: [DONE]\n\n")
+    assert [done.text for done in gateway.turns.completions] == ["hello"]
+    assert [done.usage.prompt_tokens for done in gateway.answered] == [7]
+
+
 async def test_an_error_in_the_servers_stream_is_passed_on_and_nothing_added() -> None:
     said = {"error": {"message": "out of memory", "code": 500}}
     async with (
@@ -476,6 +488,21 @@ async def test_who_has_no_key_gets_nothing_but_health() -> None:
     assert [done.tenant for done in gateway.answered] == ["", "acme", "acme"]
 
 
+async def test_a_picture_counts_for_what_it_costs_not_for_its_bytes() -> None:
+    tenant = TenantSettings(name="acme", keys=(hash_of("k"),), tokens_per_minute=100_000)
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 900_000}}
+    many_words = [{"role": "user", "content": "word " * 180_000}]
+    async with (
+        MisbehavingServer(answer(200, completion())) as server,
+        running_gateway(server.url, tenants=[tenant]) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url, headers={"x-api-key": "k"}) as client,
+    ):
+        messages = [{"role": "user", "content": [picture]}]
+        seen = await client.post(CHAT, json=asked(messages=messages))
+        refused = await client.post(CHAT, json=asked(messages=many_words))
+    assert (seen.status_code, refused.status_code) == (200, 413)
+
+
 async def test_a_program_is_ended_by_its_name() -> None:
     async with (
         MisbehavingServer(answer(200, {})) as server,
@@ -504,7 +531,10 @@ async def test_more_requests_than_there_may_be_are_told_to_come_again() -> None:
         first = asyncio.create_task(client.post(CHAT, json=asked()))
         await until(lambda: gateway.app.under_way)
         second = await client.post(CHAT, json=asked())
+        (refused,) = gateway.answered  # whoever counts them is told
         first.cancel()
         await asyncio.wait([first])
         await idle(gateway)
     assert (second.status_code, second.headers["retry-after"]) == (429, "1")
+    assert (refused.status, refused.code) == (429, "rate_limit_exceeded")
+    assert second.headers["x-request-id"] == refused.request_id

@@ -46,6 +46,16 @@ def test_only_what_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+def test_an_answer_that_broke_off_has_failed_and_a_client_that_went_has_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = RequestLog()
+    log.observe(replace(DONE, code="upstream_invalid"))
+    log.observe(replace(DONE, code="client_gone"))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("200 upstream_invalid chat/completions qwen ")
+
+
 def test_every_request_is_when_that_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
     assert logged(RequestLog(is_verbose=True), caplog) == [
         "200 chat/completions qwen tenant acme program p-1 at vllm+http://gpu0:8000 "
@@ -71,13 +81,19 @@ async def test_what_requests_come_to_is_logged_where_there_were_any(
 ) -> None:
     caplog.set_level(logging.INFO, "agentrt.gateway")
     log = RequestLog()
-    for answered in (DONE, DONE, replace(DONE, status=429), replace(DONE, status=499), FAILED):
+    refused = replace(DONE, status=429, code="rate_limit_exceeded")
+    gone, broken = (
+        replace(DONE, status=499, code="client_gone"),
+        replace(DONE, code="internal_error"),
+    )
+    gone_amid_answer = replace(DONE, code="client_gone")
+    for answered in (DONE, DONE, refused, gone, gone_amid_answer, broken, FAILED):
         log.observe(answered)
     with pytest.raises(asyncio.CancelledError):
         await log.keep_summing(ThreeTimes())
-    assert [record.getMessage() for record in caplog.records][1:] == [
-        "in 60 s: 5 requests, 1 refused, 1 failed, 1 gone, "
-        "prompts of 400 tokens, 80% cached, answers of 28"
+    assert [record.getMessage() for record in caplog.records][2:] == [
+        "in 60 s: 7 requests, 1 refused, 2 failed, 2 gone, "
+        "prompts of 600 tokens, 80% cached, answers of 42"
     ]
 
 
