@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from agentrt.ir.prefix import Chain
 from agentrt.ir.request import Usage
 from agentrt.scheduler.actions import SchedulerAction
-from agentrt.scheduler.batch_limit import BatchLimit
+from agentrt.scheduler.entering import Entering
 from agentrt.scheduler.entry_pace import EntryPace
 from agentrt.scheduler.events import ReplicaId
 from agentrt.scheduler.fleet import Fleet
@@ -19,9 +19,6 @@ from agentrt.scheduler.policy import Policy
 from agentrt.scheduler.replica import Replica
 from agentrt.scheduler.room import Room
 from agentrt.scheduler.state import Call, Program
-
-LOOKAHEAD = 4
-"""How many of the first waiting calls are tried when room comes up; bounds the cost of an event."""
 
 _LOOKAHEAD_HERE = 16  # of those that wait on a replica where some are held back
 _NOTABLE_BLOCKS = 16  # of what was kept for a call, for it to tell something
@@ -44,7 +41,7 @@ class Places:
         self._policy = policy
         self._outlook = outlook
         self._guards = Guards(policy, self.lines.entering)
-        self._batches = BatchLimit(policy, outlook, self.fleet, self.lines.entering)
+        self._entering = Entering(policy, outlook, self.fleet, self.lines, self.room, self._guards)
         self._yielded: set[ReplicaId] = set()
         self._wake_at: float | None = None
         self._pace = EntryPace()
@@ -264,59 +261,13 @@ class Places:
     def _enter(self, now: float, *, is_due: bool) -> Iterator[tuple[Call, Replica]]:
         """Calls of programs without a place that get one, first ones first."""
         while True:
-            found = self._first_with_room(now, is_due=is_due)
+            found = self._entering.first(now, is_due=is_due)
             if found is None:
                 return
             call, replica = found
             self.lines.entering.remove(call)
             self._guards.entered(call.program, replica, now)
             yield self._send(call, replica, now)
-
-    def _first_with_room(self, now: float, *, is_due: bool) -> tuple[Call, Replica] | None:
-        is_blocked = False
-        for call in self.lines.entering.firsts(LOOKAHEAD):
-            if is_blocked and not call.program.is_urgent(now):
-                continue
-            if is_due or call.tried_at < self.fleet.changes:
-                for replica in self._candidates(call, now, is_due=is_due):
-                    if self._has_room(replica, call, now):
-                        return call, replica
-                call.tried_at = self.fleet.changes
-            # It has waited long enough: nothing goes before it any more that has time.
-            is_blocked = is_blocked or now - call.ready_at > self._policy.patience_s
-        return None
-
-    def _candidates(self, call: Call, now: float, *, is_due: bool) -> Iterator[Replica]:
-        """Replicas that may have room for `call` now, and had none when it was tried last."""
-        home, avoided = self.fleet.home(call.program), self.fleet.avoided(call.program)
-        if home is not None and home.replica_id not in avoided:
-            if is_due or self.fleet.has_news(home, call.tried_at):
-                yield home
-            if now < call.move_at:
-                return
-        replicas = self.fleet.replicas
-        if avoided:
-            replicas = {id_: replica for id_, replica in replicas.items() if id_ not in avoided}
-        preferred = self._guards.preferred(call.program, replicas)
-        if preferred is not None:
-            yield preferred
-        emptiest = self.fleet.emptiest(home, avoided)
-        if (
-            emptiest is not None
-            and emptiest is not preferred
-            and (is_due or self.fleet.has_news(emptiest, call.tried_at))
-        ):
-            yield emptiest
-        if avoided and now - call.ready_at > self._policy.patience_s:
-            # The others have had no room for too long; it may be better there by now.
-            yield from (self.fleet.replicas[id_] for id_ in avoided if id_ in self.fleet.replicas)
-
-    def _has_room(self, replica: Replica, call: Call, now: float) -> bool:
-        if not replica.has_free_slot or self._guards.refuse(call.program, replica, now):
-            return False
-        if self._batches.is_enough(replica, call, now) and not call.program.is_urgent(now):
-            return False
-        return self.room.to_enter(replica, call, now)
 
     def _send(self, call: Call, replica: Replica, now: float) -> tuple[Call, Replica]:
         is_new = not call.program.has_place
