@@ -12,14 +12,12 @@ from agentrt.gateway.asked import Asked
 from agentrt.gateway.prefix_watch import PrefixWatch
 from agentrt.gateway.program_pauses import Pauses
 from agentrt.gateway.recognises import Recognition
-from agentrt.ir.prefix import Chain, block_count, shared_blocks
-from agentrt.ir.request import Completion, Request, Usage
+from agentrt.ir.request import Request, Usage
 from agentrt.runtime.fleet import ScheduledProgram, Served
 from agentrt.runtime.pool import Pool
-from agentrt.scheduler.events import CallId, ProgramId, ReplicaId
+from agentrt.scheduler.events import ProgramId, ReplicaId
 
 _PROMPT_CHARACTERS = 256
-_CONTEXTS = 8
 
 
 class Ending(Enum):
@@ -82,7 +80,6 @@ class LiveProgram:
         turns: Answers so far.
         had_answer: Its latest request came to one.
         last_at: When a request came or ended last.
-        seen: What replicas have computed for it, of each conversation the latest.
         prefix: Where its requests stopped sharing what it had sent before.
     """
 
@@ -105,7 +102,6 @@ class LiveProgram:
     had_answer: bool = False
     is_final: bool = False
     timer: asyncio.TimerHandle | None = None
-    seen: tuple[tuple[ReplicaId, Chain], ...] = ()
     prefix: PrefixWatch = field(default_factory=PrefixWatch)
 
     def begin_call(self, asked: Asked, model: str, recognised: Recognition, now: float) -> None:
@@ -117,24 +113,13 @@ class LiveProgram:
         self.stay()
         self.pauses.resume(asked.request, recognised.results)
 
-    def answered(self, completion: Completion, call_id: CallId, now: float) -> None:
+    def answered(self, served: Served, now: float) -> None:
         """A request of it has its answer."""
         self.turns += 1
         self.had_answer = True
-        self.usage += completion.usage
-        self.pauses.begin(completion, call_id, now)
-
-    def seen_tokens(self, served: Served, replica_id: ReplicaId) -> float:
-        """Of the prompt that was `served` there: how much the replica had seen of it from this program.
-
-        In the server's tokens. From now on it has seen the answer too.
-        """
+        self.usage += served.completion.usage
+        self.pauses.begin(served.completion, served.call_id, now)
         self.prefix.served(served)
-        prompt, context = served.prompt.chain, served.context.chain
-        seen = max((shared_blocks(prompt, c) for r, c in self.seen if r == replica_id), default=0)
-        kept = [one for one in self.seen if shared_blocks(one[1], context) < block_count(one[1])]
-        self.seen = (*kept[1 - _CONTEXTS :], (replica_id, context))
-        return served.completion.usage.prompt_tokens * seen / max(block_count(prompt), 1)
 
     def choose(self, pools: tuple[Pool, ...], failed_at: Collection[ReplicaId] = ()) -> Pool:
         """Where it is, if that serves the model and is up; else the least busy one that is.

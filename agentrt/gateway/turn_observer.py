@@ -24,17 +24,13 @@ class Turn:
 
     Attributes:
         came_at: When it came.
-        ended_at: When it was over.
         usage: Of its answer, if there was one.
-        seen_tokens: Of its prompt: what the replica had computed for the program before.
         error: Why there was none; None: there was one, or the client has gone.
     """
 
     model: str
     tenant: str
     came_at: float
-    ended_at: float
     sending: Sending
     usage: Usage
-    seen_tokens: float
     error: BaseException | None

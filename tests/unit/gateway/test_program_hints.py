@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from agentrt.estimates.book import Estimates
 from agentrt.estimates.durations import ToolUse
 from agentrt.estimates.next_tool import START
-from agentrt.gateway.turn_observer import Turn
 from agentrt.ir.hints import Hints
-from agentrt.ir.request import Completion, Message, Usage
+from agentrt.ir.request import Completion, Message
 from agentrt.runtime.pool import Replica
 from agentrt.scheduler.events import ToolStarted
-from tests.unit.gateway.turns_world import Server, World, answered, calling, result_of
+from tests.unit.gateway.turns_world import Server, World, calling, result_of
 
 SYSTEM = Message("system", "You fix code.")
-
-
-class Listener:
-    """Keeps the turns."""
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-
-    def recognised(self, reason: str) -> None:
-        return
-
-    def turned(self, turn: Turn) -> None:
-        self.turns.append(turn)
-
-    def ended(self, program: object) -> None:
-        return
 
 
 def test_what_is_known_of_a_kind_of_program_goes_with_its_calls() -> None:
@@ -78,28 +59,6 @@ def test_how_long_an_answer_is_read_is_learned_for_each_kind() -> None:
     assert kind
     started = [event for event in world.events if isinstance(event, ToolStarted)]
     assert [(event.tool, event.argument_class) for event in started] == [("(reply)", kind)]
-
-
-def test_of_a_prompt_what_its_replica_computed_before_is_told_with_its_usage() -> None:
-    listener = Listener()
-    usages = iter([100, 200, 200])
-    world = World(Server(script="x"), observer=listener)
-
-    async def forward(replica: Replica, hints: Hints) -> Completion:
-        await asyncio.sleep(0)
-        return Completion(text="y" * 64 * 5, usage=Usage(prompt_tokens=next(usages)))
-
-    async def main() -> None:
-        text = "x" * 64 * 10
-        first = await world.ask("p", text, forward=forward)
-        await world.ask("p", text, answered(first), "z" * 64 * 15, forward=forward)
-        await world.ask("q", text, forward=forward)
-
-    world.run(main)
-    seen = [round(turn.seen_tokens) for turn in listener.turns]
-    assert seen[0] == seen[2] == 0  # another program has seen the same, and is no promise
-    assert 90 < seen[1] < 110
-    assert [turn.sending.replica_id for turn in listener.turns] == ["a"] * 3
 
 
 def test_results_that_a_request_brings_are_believed_without_the_answer_before_them() -> None:
