@@ -35,6 +35,30 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
+def test_those_who_wait_for_other_models_are_not_counted_though_the_models_are_shown_alike() -> (
+    None
+):
+    def server(last: str) -> Server:
+        models = ("m", "n", "o", last)  # people are told of three of them, and one more
+        return Server(models, script="x", latency_s=9.0, max_concurrency=1)
+
+    world = World(server("y"), server("z"))
+
+    async def main() -> dict[str, Any]:
+        async with asyncio.TaskGroup() as tasks:
+            for name, model in (("y1", "y"), ("y2", "y"), ("z1", "z"), ("z2", "z"), ("z3", "z")):
+                tasks.create_task(world.ask(name, model=model))
+            await asyncio.sleep(3.0)
+            return view(world)
+
+    shown = world.run(main)
+    assert {p["name"]: p["why"] for p in shown["programs"] if p["state"] == "queued"} == {
+        "y2": "waits for a place",
+        "z2": "waits for a place, with 1 others",
+        "z3": "waits for a place, with 1 others",
+    }
+
+
 def test_each_program_says_where_it_is_and_why() -> None:
     world = World(Server(script=lambda r: calling("bash"), latency_s=9.0, max_concurrency=1))
 
