@@ -6,6 +6,7 @@ from typing import assert_never
 
 from agentrt.dsl.value_type import ValueType
 from agentrt.errors import InvariantError, LimitExceeded, OutputError, RunError, SchemaError
+from agentrt.ir.node import PlanNode
 from agentrt.ir.request import Completion
 from agentrt.planner.actions import (
     AskJoin,
@@ -49,6 +50,17 @@ def child_id(instance_id: str, action: AskPlan | RunTask | AskJoin) -> str:
     return f"{instance_id}[{action.plan}].{name}"
 
 
+def limits_of(node: PlanNode) -> PlanLimits:
+    """What its author has set."""
+    return PlanLimits(
+        max_replans=node.max_replans,
+        max_repairs=node.max_repairs,
+        max_join_retries=node.options.output_retries,
+        max_tasks=node.max_tasks,
+        max_total_tokens=node.max_total_tokens,
+    )
+
+
 class PlanRegion:
     """A question, from the first line of a plan to the answer.
 
@@ -73,19 +85,12 @@ class PlanRegion:
 
     def begin(self) -> RegionOutcome:
         system, question = self._step.prompt(self._outer.values)
-        node = self._step.node
         self._planning = Planning(
             [tool.spec for tool in self._step.tools],
             question,
             answer=self._step.answer.schema,
             instructions=system or "",
-            limits=PlanLimits(
-                max_replans=node.max_replans,
-                max_repairs=node.max_repairs,
-                max_join_retries=node.options.output_retries,
-                max_tasks=node.max_tasks,
-                max_total_tokens=node.max_total_tokens,
-            ),
+            limits=limits_of(self._step.node),
             check=self._problem,
         )
         return self._expanded(self._planning.begin())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from agentrt.ir.node import PlanNode
@@ -18,29 +17,19 @@ from agentrt.planner.actions import (
     GiveAnswer,
     GiveUp,
     PlanAction,
-    PlanLimits,
     RunTask,
 )
 from agentrt.planner.join import JoinError, read_join
 from agentrt.planner.planning import Planning
-from agentrt.runtime.plan import CUT, PLAN_CACHE, child_id
+from agentrt.runtime.plan import CUT, PLAN_CACHE, child_id, limits_of
 from agentrt.runtime.plan_outcome import is_same_call_as, task_from_json
 from agentrt.runtime.prompt_text import message_text
 from agentrt.runtime.restore import completion_from_json
+from agentrt.runtime.stored_prompt import StoredPrompt
+from agentrt.runtime.stored_values import UNKNOWN
 from agentrt.store.base import NodeRecord
 
 _CUT = {"length", CUT}
-_UNKNOWN = (LookupError, AttributeError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class PlanPrompt:
-    """One call of a planner or a joiner, in pieces and as it was sent."""
-
-    node_id: str
-    pieces: tuple[Piece, ...]
-    messages: tuple[Message, ...]
-    output_schema: Schema | None = None
 
 
 def plan_prompts(
@@ -50,7 +39,7 @@ def plan_prompts(
     *,
     tools: Sequence[ToolSpec],
     records: Mapping[str, NodeRecord],
-) -> Iterator[PlanPrompt]:
+) -> Iterator[StoredPrompt]:
     """In the order they were asked, as far as the results lead.
 
     Args:
@@ -67,13 +56,7 @@ def plan_prompts(
         _text(question),
         answer=node.output,
         instructions=_text(system),
-        limits=PlanLimits(
-            max_replans=node.max_replans,
-            max_repairs=node.max_repairs,
-            max_join_retries=node.options.output_retries,
-            max_tasks=node.max_tasks,
-            max_total_tokens=node.max_total_tokens,
-        ),
+        limits=limits_of(node),
     )
     waiting = deque(planning.begin())
     while waiting:
@@ -83,17 +66,18 @@ def plan_prompts(
         node_id = child_id(instance_id, action)
         record = records.get(node_id)
         if isinstance(action, (AskPlan, AskJoin)) and not _is_cached(record):
-            yield PlanPrompt(
-                node_id,
-                tuple(_pieces(action.messages, instance_id, question)),
-                action.messages,
-                action.schema if isinstance(action, AskJoin) else None,
+            yield StoredPrompt(
+                node_id=node_id,
+                pieces=tuple(_pieces(action.messages, instance_id, question)),
+                messages=action.messages,
+                output_schema=action.schema if isinstance(action, AskJoin) else None,
+                options=node.options,
             )
         if record is None:
             continue
         try:
             waiting.extend(_gone_on(planning, action, record, node.output))
-        except _UNKNOWN:
+        except UNKNOWN:
             return
 
 
@@ -134,7 +118,7 @@ def _is_cached(record: NodeRecord | None) -> bool:
     """Whether no model was asked."""
     try:
         return record is not None and completion_from_json(record.value).model == PLAN_CACHE
-    except _UNKNOWN:
+    except UNKNOWN:
         return False
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from agentrt.backends.written_calls import with_written_calls
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import CompileError, GraphError
-from agentrt.ir.expression import NodeId, Slot, Template, Text
+from agentrt.ir.expression import Slot, Template, Text
 from agentrt.ir.graph import Graph
 from agentrt.ir.lint_value import is_object
 from agentrt.ir.node import (
@@ -17,7 +16,6 @@ from agentrt.ir.node import (
     BranchNode,
     InputNode,
     LLMNode,
-    LLMOptions,
     LoopNode,
     MapNode,
     PlanNode,
@@ -28,31 +26,13 @@ from agentrt.ir.prompt_break import Piece
 from agentrt.ir.prompt_origin import origin_of
 from agentrt.ir.request import Message
 from agentrt.ir.schema import Schema, canonical_json
-from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.evaluate import evaluator
 from agentrt.runtime.prompt_text import message_text, tool_text
 from agentrt.runtime.restore import completion_from_json
 from agentrt.runtime.stored_plans import plan_prompts
+from agentrt.runtime.stored_prompt import StoredPrompt
+from agentrt.runtime.stored_values import UNKNOWN, StoredScope
 from agentrt.store.base import NodeRecord, StoredRun
-
-_UNKNOWN = (LookupError, AttributeError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredPrompt:
-    """What one call was asked.
-
-    Attributes:
-        pieces: All of it, near to what a chat template makes of it.
-        messages: The same, to be sent again.
-    """
-
-    node_id: str
-    pieces: tuple[Piece, ...]
-    messages: tuple[Message, ...]
-    tools: tuple[ToolSpec, ...] = ()
-    output_schema: Schema | None = None
-    options: LLMOptions = LLMOptions()
 
 
 def prompts_of(stored: StoredRun, graph: Graph | None = None) -> dict[str, StoredPrompt]:
@@ -72,8 +52,8 @@ def prompts_of(stored: StoredRun, graph: Graph | None = None) -> dict[str, Store
     given: Any = stored.run.input
     given = given if is_object(given) else {}
     records = {node.node_id: node for node in stored.nodes if node.status == "finished"}
-    scope = _Scope(graph, "", given, records, graph.tools)
-    return {prompt.node_id: prompt for prompt in scope.prompts()}
+    scope = StoredScope(graph, "", given, records, graph.tools)
+    return {prompt.node_id: prompt for prompt in _prompts(scope)}
 
 
 def _planned(stored: StoredRun) -> Graph | None:
@@ -85,17 +65,7 @@ def _planned(stored: StoredRun) -> Graph | None:
         return None
 
 
-def pieces_of(tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]) -> tuple[Piece, ...]:
-    """A request in the pieces that a client's own words tell of: tools and messages."""
-    found = [Piece(tool_text(tool), f"the schema of the tool {tool.name}") for tool in tools]
-    found += [
-        Piece(message_text(message), f"the {message.role} message {number}", number)
-        for number, message in enumerate(messages)
-    ]
-    return tuple(found)
-
-
-def answer_schema(schema: Schema) -> Schema | None:
+def _answer_schema(schema: Schema) -> Schema | None:
     """What an answer that gives a value of `schema` must fit, as `agentrt.dsl` asks for it."""
     if dict(schema) == {"type": "string"}:
         return None
@@ -113,7 +83,7 @@ def answer_schema(schema: Schema) -> Schema | None:
 
 
 def _instructions(schema: Schema, *, is_agent: bool) -> str:
-    wanted = answer_schema(schema)
+    wanted = _answer_schema(schema)
     if wanted is None:
         return ""
     text = (
@@ -123,176 +93,81 @@ def _instructions(schema: Schema, *, is_agent: bool) -> str:
     return f"When you are done: {text}" if is_agent else text
 
 
-@dataclass
-class _Scope:
-    """One activation of a graph or a body, of which the store has the results.
-
-    Attributes:
-        prefix: What its instances' ids begin with.
-    """
-
-    graph: Graph
-    prefix: str
-    given: Mapping[NodeId, Any]
-    records: Mapping[str, NodeRecord]
-    tools: Mapping[str, ToolSpec]
-    found: dict[NodeId, Any] = field(default_factory=dict[NodeId, Any])
-
-    def __getitem__(self, node_id: NodeId) -> Any:
-        """Raises `LookupError` (or what a projection raises) where the run has no such value."""
-        if node_id not in self.found:
-            self.found[node_id] = self._value(node_id)
-        return self.found[node_id]
-
-    def instance_id(self, node_id: NodeId) -> str:
-        steps = sum(not isinstance(node, InputNode) for node in self.graph.nodes)
-        if self.prefix.endswith("].") and steps == 1:
-            return self.prefix[:-1]
-        return self.prefix + node_id
-
-    def output(self) -> Any:
-        return evaluator(self.graph.output)(self)  # type: ignore[arg-type]  # read only
-
-    def prompts(self) -> Iterator[StoredPrompt]:
-        for node in self.graph.nodes:
-            match node:
-                case LLMNode():
-                    yield from self._call(node)
-                case AgentNode():
-                    yield from _turns(node, self)
-                case MapNode() | BranchNode() | LoopNode():
-                    for scope in self._scopes(node):
-                        yield from scope.prompts()
-                case PlanNode():
-                    yield from self._planned(node)
-                case InputNode() | ToolNode():
-                    pass
-                case _:
-                    assert_never(node)
-
-    def opening(
-        self, node: LLMNode | AgentNode
-    ) -> tuple[tuple[Piece, ...], tuple[Message, ...]] | None:
-        """The first messages, in pieces and as they are sent; None if some value is missing."""
-        try:
-            written = _written(node.prompt, self)
-        except _UNKNOWN:
-            return None
-        instructions = _instructions(node.output, is_agent=isinstance(node, AgentNode))
-        system, user = written
-        if instructions:
-            between = [Piece("\n\n", "static text", 0)] if system else []
-            system += [*between, Piece(instructions, f"the form of the answer of {node.id}", 0)]
-        pieces: list[Piece] = []
-        messages: list[Message] = []
-        for role, said in (("system", system), ("user", user)):
-            if role == "system" and not said:
-                continue
-            number = len(messages)
-            text = "".join(piece.text for piece in said)
-            message = Message("system" if role == "system" else "user", text)
-            head = message_text(Message(message.role, ""))
-            pieces.append(Piece(head, "static text", number))
-            pieces += [Piece(piece.text, piece.origin, number) for piece in said]
-            messages.append(message)
-        return tuple(pieces), tuple(messages)
-
-    def _call(self, node: LLMNode) -> Iterator[StoredPrompt]:
-        opening = self.opening(node)
-        if opening is not None:
-            pieces, messages = opening
-            yield StoredPrompt(
-                node_id=self.instance_id(node.id),
-                pieces=pieces,
-                messages=messages,
-                output_schema=answer_schema(node.output),
-                options=node.options,
-            )
-
-    def _planned(self, node: PlanNode) -> Iterator[StoredPrompt]:
-        try:
-            written = _written(node.prompt, self)
-        except _UNKNOWN:
-            return
-        asked = plan_prompts(
-            node,
-            self.instance_id(node.id),
-            written,
-            tools=[self.tools[name] for name in node.tools],
-            records=self.records,
-        )
-        for prompt in asked:
-            yield StoredPrompt(
-                node_id=prompt.node_id,
-                pieces=prompt.pieces,
-                messages=prompt.messages,
-                output_schema=prompt.output_schema,
-                options=node.options,
-            )
-
-    def _value(self, node_id: NodeId) -> Any:
-        node = self.graph.by_id[node_id]
+def _prompts(scope: StoredScope) -> Iterator[StoredPrompt]:
+    for node in scope.graph.nodes:
         match node:
-            case InputNode():
-                return self.given.get(node_id, node.default)
-            case MapNode():
-                return [scope.output() for scope in self._scopes(node)]
-            case BranchNode() | LoopNode():
-                *_, last = self._scopes(node)
-                if isinstance(node, LoopNode):
-                    return last.given[node.state]  # what `until` was asked about
-                return last.output()
+            case LLMNode():
+                yield from _call(node, scope)
+            case AgentNode():
+                yield from _turns(node, scope)
+            case MapNode() | BranchNode() | LoopNode():
+                for inner in scope.scopes(node):
+                    yield from _prompts(inner)
+            case PlanNode():
+                yield from _of_plan(node, scope)
+            case InputNode() | ToolNode():
+                pass
             case _:
-                return self.records[self.instance_id(node_id)].value
-
-    def _scopes(self, node: MapNode | BranchNode | LoopNode) -> Iterator[_Scope]:
-        """Those that can be told; where a value is missing, none."""
-        try:
-            inputs = {name: self._evaluated(value) for name, value in node.inputs}
-            instance = self.instance_id(node.id)
-            match node:
-                case MapNode():
-                    count = min((len(inputs[name]) for name in node.mapped), default=0)
-                    for index in range(count):
-                        items = {name: inputs[name][index] for name in node.mapped}
-                        yield self._inside(node.body, f"{instance}[{index}].", inputs | items)
-                case BranchNode():
-                    is_then = bool(self._evaluated(node.condition))
-                    name, body = ("then", node.then) if is_then else ("otherwise", node.otherwise)
-                    yield self._inside(body, f"{instance}.{name}.", inputs)
-                case LoopNode():
-                    yield from self._steps(node, instance, inputs)
-                case _:
-                    assert_never(node)
-        except _UNKNOWN:
-            return
-
-    def _steps(
-        self, node: LoopNode, instance: str, inputs: Mapping[NodeId, Any]
-    ) -> Iterator[_Scope]:
-        state = self._evaluated(node.initial)
-        for index in range(node.max_steps):
-            step = self._inside(
-                node.step, f"{instance}[{index}].step.", {**inputs, node.state: state}
-            )
-            yield step
-            state = step.output()
-            until = self._inside(
-                node.until, f"{instance}[{index}].until.", {**inputs, node.state: state}
-            )
-            yield until
-            if until.output():
-                return
-
-    def _inside(self, body: Graph, prefix: str, given: Mapping[NodeId, Any]) -> _Scope:
-        return _Scope(body, prefix, given, self.records, self.tools)
-
-    def _evaluated(self, expression: Any) -> Any:
-        return evaluator(expression)(self)  # type: ignore[arg-type]  # read only
+                assert_never(node)
 
 
-def _turns(node: AgentNode, scope: _Scope) -> Iterator[StoredPrompt]:
-    opening = scope.opening(node)
+def _opening(
+    node: LLMNode | AgentNode, scope: StoredScope
+) -> tuple[tuple[Piece, ...], tuple[Message, ...]] | None:
+    """The first messages, in pieces and as they are sent; None if some value is missing."""
+    try:
+        written = _written(node.prompt, scope)
+    except UNKNOWN:
+        return None
+    instructions = _instructions(node.output, is_agent=isinstance(node, AgentNode))
+    system, user = written
+    if instructions:
+        between = [Piece("\n\n", "static text", 0)] if system else []
+        system += [*between, Piece(instructions, f"the form of the answer of {node.id}", 0)]
+    pieces: list[Piece] = []
+    messages: list[Message] = []
+    for role, said in (("system", system), ("user", user)):
+        if role == "system" and not said:
+            continue
+        number = len(messages)
+        text = "".join(piece.text for piece in said)
+        message = Message("system" if role == "system" else "user", text)
+        head = message_text(Message(message.role, ""))
+        pieces.append(Piece(head, "static text", number))
+        pieces += [Piece(piece.text, piece.origin, number) for piece in said]
+        messages.append(message)
+    return tuple(pieces), tuple(messages)
+
+
+def _call(node: LLMNode, scope: StoredScope) -> Iterator[StoredPrompt]:
+    opening = _opening(node, scope)
+    if opening is not None:
+        pieces, messages = opening
+        yield StoredPrompt(
+            node_id=scope.instance_id(node.id),
+            pieces=pieces,
+            messages=messages,
+            output_schema=_answer_schema(node.output),
+            options=node.options,
+        )
+
+
+def _of_plan(node: PlanNode, scope: StoredScope) -> Iterator[StoredPrompt]:
+    try:
+        written = _written(node.prompt, scope)
+    except UNKNOWN:
+        return
+    yield from plan_prompts(
+        node,
+        scope.instance_id(node.id),
+        written,
+        tools=[scope.tools[name] for name in node.tools],
+        records=scope.records,
+    )
+
+
+def _turns(node: AgentNode, scope: StoredScope) -> Iterator[StoredPrompt]:
+    opening = _opening(node, scope)
     if opening is None:
         return
     agent_id = scope.instance_id(node.id)
@@ -326,7 +201,7 @@ def _said(
         return []
     try:
         completion = with_written_calls(completion_from_json(record.value), tools, turn=turn)
-    except _UNKNOWN:
+    except UNKNOWN:
         return []
     if not completion.tool_calls:
         return []
@@ -348,7 +223,7 @@ def _said(
     return said
 
 
-def _written(prompt: PromptTemplate, scope: _Scope) -> tuple[list[Piece], list[Piece]]:
+def _written(prompt: PromptTemplate, scope: StoredScope) -> tuple[list[Piece], list[Piece]]:
     system = [] if prompt.system is None else list(_pieces(prompt.system, scope))
     user: list[Piece] = []
     for template in (*prompt.context, prompt.user):
@@ -358,7 +233,7 @@ def _written(prompt: PromptTemplate, scope: _Scope) -> tuple[list[Piece], list[P
     return system, user
 
 
-def _pieces(template: Template, scope: _Scope) -> Iterator[Piece]:
+def _pieces(template: Template, scope: StoredScope) -> Iterator[Piece]:
     for part in template.parts:
         match part:
             case Text(text):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
 from agentrt import Prompt, Runtime, agent, branch, llm, loop, tool, workflow
+from agentrt.dsl.workflow import Workflow
 from agentrt.ir.request import Completion, Request, ToolCall
 from agentrt.runtime.prefix_check import Compared, compare, form_pairs, verdict
 from agentrt.runtime.prefix_report import prefix_report
@@ -137,6 +139,50 @@ async def test_a_report_says_what_was_cached_and_blames_what_broke_the_rest() ->
     for call in report.calls:
         assert call.possible_tokens is not None
         assert call.possible_tokens - 16 <= call.cached_tokens <= call.possible_tokens + 1
+
+
+@tool(effects="none")
+def fails(text: str) -> list[str]:
+    """Nothing."""
+    raise ValueError(text)
+
+
+@llm
+def joined(texts: list[str]) -> Prompt[str]:
+    return Prompt(f"Join {texts}")
+
+
+@workflow
+def after_a_map_that_never_began(text: str) -> str:
+    return joined(longer.map(fails(text)))
+
+
+@workflow
+def after_a_loop_that_never_ended(text: str) -> str:
+    return longer(loop(longer, text, until=is_long, max_steps=2))
+
+
+@workflow
+def after_a_side_that_was_never_chosen(text: str) -> str:
+    return longer(branch(is_long(fails(text)[0]), lambda: text, lambda: "other"))
+
+
+@pytest.mark.parametrize(
+    ("call", "asked"),
+    [
+        (after_a_map_that_never_began, []),
+        (after_a_loop_that_never_ended, ["loop[0].step.longer", "loop[1].step.longer"]),
+        (after_a_side_that_was_never_chosen, []),
+    ],
+)
+async def test_what_was_never_asked_is_not_written(
+    call: Workflow[[str], str], asked: list[str]
+) -> None:
+    store = MemoryStore()
+    async with Runtime(ScriptedBackend(lambda _: "short"), store=store) as runtime:
+        result = await runtime.start(call.bind("x"), run_id="run").wait()
+    assert result.status == "failed"
+    assert list(prompts_of(await store.load("run"))) == asked
 
 
 async def test_nothing_is_known_of_a_run_without_a_graph() -> None:
