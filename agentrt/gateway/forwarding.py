@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
 from agentrt.backends.hints import HintFields
@@ -78,13 +79,25 @@ class Forwarding:
         try:
             return await self._exchanged(replica, told)
         except RequestRejected as refusal:
-            isolating = self._services.isolating(replica, hints)
-            if refusal.status not in _UNKNOWN_FIELD_STATUSES or isolating == told:
+            if refusal.status not in _UNKNOWN_FIELD_STATUSES:
+                raise
+            again = self._services.isolating(replica, hints)
+            if self._is_wish_refused:
+                self._asked = replace(self._asked, has_usage=True)
+                again = told
+            elif again == told:
                 raise
         # It may be what was added that the server does not take, though it said that it knows it.
-        completion = await self._exchanged(replica, isolating)
-        self._services.hints_refused(replica.replica_id)
+        completion = await self._exchanged(replica, again)
+        if again != told:
+            self._services.hints_refused(replica.replica_id)
         return completion
+
+    @property
+    def _is_wish_refused(self) -> bool:
+        """Whether it is the usage that the server does not want to be asked for."""
+        has_wish = self._asked.is_streamed and not self._asked.has_usage
+        return has_wish and self._refused is not None and b"stream_options" in self._refused[-1]
 
     async def _exchanged(self, replica: Replica, told: HintFields) -> Completion:
         """Send it with `told` added, and the answer to the client."""

@@ -51,12 +51,20 @@ def to_server(headers: Mapping[str, str], *, request_id: str) -> dict[str, str]:
     named = headers.get("connection", "")
     hidden = {name.strip() for name in named.lower().split(",")} if named else ()
     passed = {
-        name: value
+        name: value if value.isascii() else _as_sent(value)
         for name, value in headers.items()
         if name not in _NOT_TO_SERVERS and name not in hidden
     }
     passed.setdefault("x-request-id", request_id)
     return passed
+
+
+def _as_sent(value: str) -> str:
+    """What becomes the client's bytes once more where headers are written as UTF-8."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def to_client(

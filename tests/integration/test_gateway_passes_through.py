@@ -108,6 +108,38 @@ async def test_usage_is_asked_for_and_kept_where_the_client_wants_none() -> None
     assert gateway.turns.completions[0].usage.completion_tokens == 2
 
 
+async def test_a_server_that_does_not_know_that_wish_is_asked_without() -> None:
+    async def strict(call: Call) -> None:
+        if "stream_options" in call.json:
+            told = [{"type": "extra_forbidden", "loc": ["body", "stream_options"]}]
+            await call.respond(422, {"detail": told})
+        else:
+            await stream(*whole_stream("words"))(call)
+
+    async with (
+        MisbehavingServer(strict) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        response = await client.post(CHAT, json=asked(stream=True))
+        body = asked(stream=True, stream_options={"include_usage": True})
+        own_mistake = await client.post(CHAT, json=body)
+    assert response.content == b"".join(map(event, whole_stream("words")))
+    assert gateway.turns.completions[0].text == "words"
+    assert (own_mistake.status_code, len(server.calls)) == (422, 3)
+
+
+@pytest.mark.parametrize("value", [b"caf\xc3\xa9", b"plain"])
+async def test_a_header_reaches_the_server_byte_for_byte(value: bytes) -> None:
+    async with (
+        MisbehavingServer(answer(200, completion())) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        await client.post(CHAT, json=asked(), headers=[(b"X-Title", value)])
+    assert server.calls[0].headers["x-title"].encode() == value
+
+
 @pytest.mark.parametrize("status", [400, 404, 422, 429, 500, 503])
 async def test_a_refusal_of_the_server_reaches_the_client_as_it_is(status: int) -> None:
     said = {"error": {"message": "no", "type": "odd", "code": status, "more": [1]}}
