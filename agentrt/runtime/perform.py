@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from typing import Any, assert_never
 
@@ -40,11 +39,10 @@ from agentrt.runtime.journal import Journal
 from agentrt.runtime.llm_calls import CallObserver, LLMCall, LLMCalls, first_messages
 from agentrt.runtime.plan_outcome import task_to_json
 from agentrt.runtime.restore import completion_to_json
-from agentrt.runtime.single_flight import copied_result, flight_key
+from agentrt.runtime.run_tools import RunTools, observation
 from agentrt.runtime.standing import standing_of
-from agentrt.runtime.tool_calls import OnAttempt, OnRetry, Place, ToolCalls
+from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.scheduler.events import CallId
-from agentrt.store.base import AttemptRecord
 
 
 class Performer:
@@ -66,11 +64,11 @@ class Performer:
         work: WorkEstimates,
     ) -> None:
         self._journal = journal
-        self._tools = tools
         self._llms = llms
         self._clock = clock
         self.program = program
         self._work = work
+        self._tools = RunTools(tools, journal=journal, program=program, work=work, now=self.now)
         self.early = EarlyCalls(now=self.now)
         self._latest_calls: dict[str, CallId] = {}
         self._origin_s = clock.now()
@@ -104,7 +102,7 @@ class Performer:
         if not isinstance(step, ToolStep) or scope is None:
             raise InvariantError(f"{instance.id!r} is no tool node")
         arguments = step.arguments(scope.values)
-        return await self._call(instance, step.tool, arguments)
+        return await self._called(instance, step.tool, arguments)
 
     async def llm(self, instance: Instance) -> Any:
         """An LLM node's answer, as a value of its type."""
@@ -186,7 +184,7 @@ class Performer:
             return f"error: {error}"
         try:
             early = self.early.take(work.asked_by, work.call)
-            result = await self._call(instance, tool, arguments, is_cut=True, early=early)
+            result = await self._called(instance, tool, arguments, is_cut=True, early=early)
         except ToolError as error:
             return f"error: {error}"
         try:
@@ -198,7 +196,7 @@ class Performer:
         self, instance: Instance, tool: ToolFunction[..., Any], arguments: dict[str, Any]
     ) -> Any:
         """The result of a tool call that belongs to no graph."""
-        return await self._call(instance, tool, arguments)
+        return await self._called(instance, tool, arguments)
 
     async def free_request(
         self, instance: Instance, request: Request, on_chunk: OnChunk | None
@@ -236,7 +234,7 @@ class Performer:
             case _:
                 assert_never(work)
 
-    async def _call(
+    async def _called(
         self,
         instance: Instance,
         tool: ToolFunction[..., Any],
@@ -245,88 +243,17 @@ class Performer:
         is_cut: bool = False,
         early: EarlyCall | None = None,
     ) -> Any:
-        journal = self._journal
-        if journal.is_durable and not tool.spec.is_repeatable:
-            await journal.about_to_write(instance)
-
-        def on_attempt(attempt: int) -> None:
-            instance.attempts = attempt
-            if journal.is_watched:
-                journal.started(instance, attempt, self.now())
-
-        def on_retry(attempt: int, error: BaseException, wait_s: float) -> None:
-            record = AttemptRecord(
-                run_id=journal.run_id,
-                node_id=instance.id,
-                attempt=attempt,
-                status="failed",
-                error=f"{type(error).__name__}: {error}",
-                started_s=instance.started_s or 0.0,
-                finished_s=self.now(),
-            )
-            journal.attempt_failed(instance, record, wait_s)
-
         agent = "" if instance.parent is None else instance.parent.id
-        tool_call_id = self.program.tool_started(
-            tool.name, arguments, asked_by=self._latest_calls.get(agent)
+        asked_by = self._latest_calls.get(agent)
+        return await self._tools.call(
+            instance, tool, arguments, is_cut=is_cut, early=early, asked_by=asked_by
         )
-        try:
-            if early is not None:
-                instance.started_s = early.started_s
-                return await early.result(on_attempt, on_retry)
-            return await self._made(
-                instance, tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
-            )
-        finally:
-            self.program.tool_finished(tool_call_id)
-
-    async def _made(
-        self,
-        instance: Instance,
-        tool: ToolFunction[..., Any],
-        arguments: dict[str, Any],
-        *,
-        on_attempt: OnAttempt,
-        on_retry: OnRetry,
-        is_cut: bool,
-    ) -> Any:
-        """The tool's result: of this call, or of an equal one that is under way."""
-        plan = instance.plan
-
-        async def perform() -> Any:
-            started_s = self.now()
-
-            def begun(attempt: int) -> None:
-                nonlocal started_s
-                if attempt == 1:
-                    started_s = self.now()  # it may have waited for others until now
-                on_attempt(attempt)
-
-            result = await self._tools.call(
-                tool,
-                arguments,
-                on_attempt=begun,
-                on_retry=on_retry,
-                is_cut=is_cut,
-                place=Place(self.program.program_id, plan.precedence),
-            )
-            self._work.observe("tool", tool.name, self.now() - started_s)
-            return result
-
-        key = None
-        if tool.name in plan.single_flight:
-            key = flight_key(self.program.tenant, tool, arguments, is_cut=is_cut)
-        if key is None:
-            return await perform()
-        if key in self._tools.flights:
-            on_attempt(1)
-        return await self._tools.flights.call(key, perform, copied=partial(copied_result, tool))
 
     def _early_turn(self, instance: Instance, turn: AgentTurn) -> TurnCalls | None:
         if turn.is_constrained:
             return None
         tools = {tool.name: tool for tool in turn.step.tools}
-        start = partial(self._made, instance, is_cut=True)
+        start = partial(self._tools.made, instance, is_cut=True)
         return self.early.turn(instance.id, tools, instance.plan.early_tools, start)
 
     def _observer(self, instance: Instance) -> InstanceObserver:
@@ -345,20 +272,3 @@ class Performer:
                 then(chunk)
 
         return on_chunk
-
-
-def observation(tool: ToolFunction[..., Any], result: Any) -> str:
-    """A tool's result as a model reads it: text as it is, anything else as JSON.
-
-    What exceeds the tool's `max_output_bytes` is cut, and the text says so.
-    """
-    if isinstance(result, str):
-        text = result
-    else:
-        text = json.dumps(tool.result.to_json(result), ensure_ascii=False)
-    encoded = text.encode(errors="replace")
-    limit = tool.spec.max_output_bytes
-    if len(encoded) <= limit:
-        return text
-    kept = encoded[:limit].decode(errors="ignore")
-    return f"{kept}\n[cut: {len(encoded):,} bytes in all, the first {limit:,} are shown]"
