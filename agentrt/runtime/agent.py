@@ -44,6 +44,11 @@ class AgentRegion:
             return Broken(RunError("the model's call failed", node_id=self._instance.id))
         return self._answered(self._llm, self._llm.value)
 
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take; None: not limited."""
+        return self._step.node.timeout_s
+
     def out_of_time(self) -> LimitExceeded:
         """The error for an agent whose `timeout_s` is over."""
         return self._exceeded("timeout_s", f"{self._step.node.timeout_s:g} s")

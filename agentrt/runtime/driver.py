@@ -14,8 +14,9 @@ from agentrt.dsl.workflow import Bound
 from agentrt.errors import AgentRTError, InputError, InvariantError, StoreError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import RunFinished, RunStarted
+from agentrt.runtime.ending import Ending
 from agentrt.runtime.executable import Executable
-from agentrt.runtime.execution import Ending, Execution
+from agentrt.runtime.execution import Execution
 from agentrt.runtime.fleet import Fleet, ScheduledProgram
 from agentrt.runtime.journal import Journal, OnEvent
 from agentrt.runtime.llm_calls import LLMCalls

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, assert_never, cast
+from typing import Any, Literal, assert_never
 
 from agentrt.errors import (
     AgentRTError,
-    BackendError,
-    DefinitionError,
     InvariantError,
-    OutputError,
     RunCancelled,
     RunError,
-    StoreError,
     ToolError,
 )
 from agentrt.ir.event import RunStatus
 from agentrt.runtime.agent import AgentRegion
+from agentrt.runtime.ending import Ending, as_run_error, only_cause
 from agentrt.runtime.evaluate import Values, evaluate_partial
 from agentrt.runtime.executable import (
     AgentStep,
@@ -47,16 +43,8 @@ from agentrt.runtime.journal import Journal
 from agentrt.runtime.perform import Performer
 from agentrt.runtime.plan import PlanRegion
 from agentrt.runtime.plan_calls import join, run_task, write_plan
-from agentrt.runtime.regions import (
-    BranchRegion,
-    Broken,
-    Done,
-    Expand,
-    LoopRegion,
-    MapRegion,
-    Outcome,
-    Region,
-)
+from agentrt.runtime.region_of_step import region_of
+from agentrt.runtime.regions import Broken, Done, Expand, MapRegion, Outcome
 from agentrt.runtime.restore import Restored
 from agentrt.scheduler.progress import (
     Advance,
@@ -72,15 +60,6 @@ from agentrt.scheduler.progress import (
     Start,
     Stop,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an execution ended; `output` is partial unless `status` is `finished`."""
-
-    status: RunStatus
-    output: Any
-    error: AgentRTError | None
 
 
 class Execution:
@@ -138,7 +117,7 @@ class Execution:
                     self._grow(None, self._scope.instances(None))
                     await self._until(settled)
         except BaseExceptionGroup as group:
-            raise _only_cause(group) from group
+            raise only_cause(group) from group
         finally:
             for timer in self._timers.values():
                 timer.cancel()
@@ -309,7 +288,7 @@ class Execution:
         instance.status = "failed"
         instance.task = None
         instance.finished_s = self._performer.now()
-        known = _as_run_error(error, instance, self._journal.run_id)
+        known = as_run_error(error, instance, self._journal.run_id)
         instance.error = str(known)
         self.errors[instance.id] = known
         if instance.scope is not None and partial is not None:
@@ -354,22 +333,11 @@ class Execution:
         scope = instance.scope
         if scope is None:
             raise InvariantError(f"region {instance.id!r} has no scope")
-        region: Region
-        match step:
-            case MapStep():
-                region = scope.maps[step.node.id] = MapRegion(instance, step, scope)
-            case BranchStep():
-                region = BranchRegion(instance, step, scope)
-            case LoopStep():
-                region = LoopRegion(instance, step, scope)
-            case AgentStep():
-                region = AgentRegion(instance, step, scope)
-                self._set_timer(instance, region, step.node.timeout_s)
-            case PlanStep():
-                region = PlanRegion(instance, step, scope, self._performer.plans)
-                self._set_timer(instance, region, step.node.timeout_s)
-            case _:
-                assert_never(step)
+        region = region_of(instance, step, scope, self._performer.plans)
+        if isinstance(region, MapRegion):
+            scope.maps[step.node.id] = region
+        elif isinstance(region, (AgentRegion, PlanRegion)):
+            self._set_timer(instance, region)
         instance.region = region
         self._follow(instance, region.begin)
 
@@ -400,9 +368,8 @@ class Execution:
             case _:
                 assert_never(outcome)
 
-    def _set_timer(
-        self, instance: Instance, region: AgentRegion | PlanRegion, timeout_s: float | None
-    ) -> None:
+    def _set_timer(self, instance: Instance, region: AgentRegion | PlanRegion) -> None:
+        timeout_s = region.timeout_s
         if timeout_s is None:
             return
 
@@ -440,24 +407,3 @@ class Execution:
     def _partial_output(self) -> Any:
         values: Mapping[str, Any] = self._scope.partial | self._scope.values
         return evaluate_partial(self._scope.executable.graph.output, values)
-
-
-def _as_run_error(error: Exception, instance: Instance, run_id: str) -> AgentRTError:
-    if isinstance(error, RunError):
-        error.run_id = error.run_id or run_id
-        error.node_id = error.node_id or instance.id
-        return error
-    if isinstance(error, (BackendError, StoreError, OutputError, DefinitionError)):
-        error.add_note(f"in node {instance.id!r} of run {run_id}")
-        return error
-    known = RunError(f"{type(error).__name__}: {error}", run_id=run_id, node_id=instance.id)
-    known.__cause__ = error
-    return known
-
-
-def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Tasks only let bugs of ours out; one is enough to know of."""
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _only_cause(cast("BaseExceptionGroup[BaseException]", first))
-    return first

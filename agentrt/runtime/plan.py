@@ -130,6 +130,11 @@ class PlanRegion:
             self._error or RunError("a call of the plan failed", node_id=self._instance.id)
         )
 
+    @property
+    def timeout_s(self) -> float | None:
+        """How long it may take; None: not limited."""
+        return self._step.node.timeout_s
+
     def out_of_time(self) -> LimitExceeded:
         """The error for a question whose `timeout_s` is over."""
         return self._exceeded("timeout_s", f"no answer within {self._step.node.timeout_s:g} s")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeAlias, assert_never, cast
+from typing import TypeAlias, assert_never
 
 from agentrt.backends.base import OnChunk
 from agentrt.errors import LimitExceeded, OutputError
@@ -28,6 +28,7 @@ from agentrt.planner.cache import PlanCache
 from agentrt.planner.join import TEXT, JoinError, read_join
 from agentrt.planner.outcome import Outcome, failed
 from agentrt.planner.planning import Planning
+from agentrt.runtime.ending import only_cause
 
 Complete: TypeAlias = Callable[[Request, OnChunk], Awaitable[Completion]]
 """Answers a request, handing over each piece of text as it comes."""
@@ -68,7 +69,7 @@ async def answer_with_plan(
         async with asyncio.TaskGroup() as drive.tasks:
             drive.perform(planning.begin())
     except BaseExceptionGroup as group:
-        raise _only_cause(group) from group
+        raise only_cause(group) from group
     if drive.error is not None:
         raise drive.error
     if plans is not None and planning.reusable_plan is not None:
@@ -156,11 +157,3 @@ class _Drive:
 
 def _ignore(_chunk: Chunk) -> None:
     """Nothing of a verdict can be used before all of it is there."""
-
-
-def _only_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first error in `group`: what the others are is being stopped because of it."""
-    first: BaseException = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return _only_cause(cast("BaseExceptionGroup[BaseException]", first))
-    return first
