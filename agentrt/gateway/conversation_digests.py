@@ -53,7 +53,6 @@ class Conversation:
         answered_to: How many units come before the last answer, with it; 0: nothing was answered.
         rest: Text after the last unit, of a prompt that is no list of messages.
         call_ids: Of the tool calls in the messages, latest first.
-        results: Of the tool calls whose results come after the last answer.
         system: The digest of the leading system messages: it tells apart what is alike otherwise.
         is_text: It is a prompt of `/v1/completions`.
     """
@@ -64,7 +63,6 @@ class Conversation:
     answered_to: int
     rest: str = ""
     call_ids: tuple[str, ...] = ()
-    results: tuple[str, ...] = ()
     system: int = 0
     is_text: bool = False
 
@@ -112,7 +110,6 @@ class MessageDigests:
                 answered_to = len(units)
         if len(cached) > _MOST_CACHED:
             cached.clear()
-        after = messages[first + answered_to :]
         return Conversation(
             units=tuple(units),
             chain=tuple(chain),
@@ -121,11 +118,6 @@ class MessageDigests:
             answered_to=answered_to,
             call_ids=tuple(
                 call.id for message in reversed(messages) for call in message.tool_calls if call.id
-            ),
-            results=tuple(
-                message.tool_call_id
-                for message in after
-                if message.role == "tool" and message.tool_call_id
             ),
         )
 
@@ -136,6 +128,17 @@ class MessageDigests:
         if not message.tool_calls:
             return digest(text.strip())
         return digest(text.strip(), *(_called(call) for call in message.tool_calls))
+
+
+def results_of(messages: Sequence[Message]) -> tuple[str, ...]:
+    """Ids of the tool calls whose results come after the last answer."""
+    found: list[str] = []
+    for message in reversed(messages):
+        if message.role == "assistant":
+            break
+        if message.role == "tool" and message.tool_call_id:
+            found.append(message.tool_call_id)
+    return tuple(reversed(found))
 
 
 def rest_of(text: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from agentrt.gateway.conversation_digests import (
     digest,
     grown,
     rest_of,
+    results_of,
     task_lines,
     written,
 )
@@ -113,8 +114,7 @@ class Recogniser:
         """
         self._programs.forget(now)
         claim = asked.claim
-        conversation = self._digests.conversation(asked)
-        turn, is_new, reason = self._turn(asked, conversation, tenant, now)
+        turn, is_new, reason = self._turn(asked, tenant, now)
         self._programs.use(turn.program, now)
         parent_id = ""
         if claim.parent and claim.parent != claim.program:
@@ -125,7 +125,7 @@ class Recogniser:
             is_new=is_new,
             reason=reason,
             parent_id=parent_id,
-            results=conversation.results,
+            results=results_of(asked.request.messages),
             turn=turn,
         )
 
@@ -190,9 +190,7 @@ class Recogniser:
         """
         self._programs.restore(read_programs(state, now))
 
-    def _turn(
-        self, asked: Asked, conversation: Conversation, tenant: str, now: float
-    ) -> tuple[RecognisedTurn, bool, str]:
+    def _turn(self, asked: Asked, tenant: str, now: float) -> tuple[RecognisedTurn, bool, str]:
         """What the request is a turn of, whether that is new, and why."""
         programs, claim = self._programs, asked.claim
         if claim.program and not claim.is_shared:
@@ -206,6 +204,7 @@ class Recogniser:
         within = namespace(tenant, claim.program)
         if asked.endpoint == "embeddings":
             return RecognisedTurn(programs.add(within, now), tenant), True, "has no conversation"
+        conversation = self._digests.conversation(asked)
         sought = Sought(conversation, within, is_retry=claim.is_retry)
         found = self._search.found(sought)
         program = found.program if found else programs.add(within, now)

@@ -345,6 +345,13 @@ def test_tenants_are_apart_in_everything(gateway: Gateway) -> None:
     )
 
 
+def test_conversations_of_named_programs_are_not_looked_at(gateway: Gateway) -> None:
+    long = (user("Fix it."), answer("", ToolCall("c1", "bash", "{}")), result("c1", "a.py"))
+    found = gateway.ask(*long, claim=Claim(program="mine", source="X-Session-ID"))
+    assert (found.reason, found.results) == ("X-Session-ID", ("c1",))
+    assert (gateway.recogniser.digests, gateway.recogniser._digests._cached) == (0, {})
+
+
 def test_only_results_after_the_last_answer_are_new(gateway: Gateway) -> None:
     calls = tuple(ToolCall(f"c{at}", "ls", "{}") for at in range(3))
     found = gateway.ask(
