@@ -109,7 +109,8 @@ class Post:
         """The gateway is going away, and this has taken too long."""
         if self._turn is not None:
             self._is_stopped = True
-            self._turn.cancel()
+            # A task that has not begun could not tell its client.
+            asyncio.get_running_loop().call_soon(self._turn.cancel)
 
     async def _read(self, receive: AsgiReceive, held: HeldBody) -> Asked | None:
         """What is asked; None: it has been refused."""

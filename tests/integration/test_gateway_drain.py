@@ -109,6 +109,33 @@ async def test_what_still_waits_when_the_time_is_over_is_told_so() -> None:
     assert "127.0.0.1" not in response.text
 
 
+async def test_a_request_that_is_stopped_before_its_turn_has_begun_is_told() -> None:
+    sent: list[Any] = []
+    unread = [{"type": "http.request", "body": json.dumps(ASKED).encode()}]
+    async with (
+        MisbehavingServer(answer(200, {})) as server,
+        running_gateway(server.url) as gateway,
+        asyncio.timeout(5),
+    ):
+
+        def stop() -> None:
+            for post in gateway.app._posts:
+                post.stop()
+
+        async def receive() -> Any:
+            if not unread:
+                await asyncio.Event().wait()
+            asyncio.get_running_loop().call_soon(stop)
+            return unread.pop()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": CHAT, "headers": []}
+        await gateway.app(scope, receive, send)
+    assert [message.get("status") for message in sent] == [503, None]
+
+
 async def test_a_port_that_is_taken_is_told() -> None:
     async with MisbehavingServer(answer(200, {})) as server, running_gateway(server.url) as gateway:
         with pytest.raises(InputError, match=f"port {gateway.port}"):
