@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from agentrt.backends.base import Backend
@@ -18,8 +17,9 @@ from agentrt.errors import BackendError, BackendUnavailable, InvariantError, Rat
 from agentrt.ir.request import Capabilities, Completion
 from agentrt.runtime.cache_reports import BLOCK_TOKENS, CacheReports
 from agentrt.runtime.pool_call import PoolCall, over
+from agentrt.runtime.pool_replicas import PoolReplicas, Replica
 from agentrt.runtime.pool_timers import PoolTimers
-from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, PromptChains
+from agentrt.runtime.prompt_chains import PromptChains
 from agentrt.runtime.scheduling import Scheduled, Scheduling
 from agentrt.runtime.text_rate import TextRate
 from agentrt.runtime.warming import Warming
@@ -47,31 +47,13 @@ from agentrt.scheduler.events import (
     ProgramId,
     ReplicaDown,
     ReplicaId,
-    ReplicaResized,
     ReplicaUp,
     SchedulerEvent,
     TimerFired,
     TimerId,
 )
 
-_NOTABLE_CHANGE = 0.03
-"""Of the characters of a token, for the scheduler to hear what caches have room for now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replica:
-    """A server that a call was sent to, and what to tell when its answer begins.
-
-    Attributes:
-        is_streamed: It is to stream its answer, though nobody may read the pieces.
-    """
-
-    replica_id: ReplicaId
-    backend: Backend
-    capabilities: Capabilities
-    first_token: Callable[[], None]
-    is_streamed: bool
-
+__all__ = ["Ended", "Pool", "Replica", "Send"]
 
 Send: TypeAlias = Callable[[Replica], Awaitable[Completion]]
 Ended: TypeAlias = Callable[[Completion, ReplicaId | None], CallFinished]
@@ -111,11 +93,9 @@ class Pool:
         self.chains = PromptChains()
         self.origin = ""
         self.rate = TextRate()
-        self._told_rate = self.rate.characters_per_token
         self.reports = CacheReports()
-        self._backends = dict(replicas)
-        self.warming = Warming(self._backends)
-        self._up: dict[ReplicaId, Capabilities] = {}
+        self._replicas = PoolReplicas(replicas, self.rate, kv_tokens=scheduling.kv_tokens)
+        self.warming = Warming(self._replicas.backends)
         self._unavailable_s = unavailable_s
         self._asking = asyncio.Lock()
         self._clock = clock
@@ -141,58 +121,47 @@ class Pool:
         Raises:
             BackendError: none of them answers; the first one's.
         """
-        if self._up or not self._backends:
+        if self._replicas.is_up or not self._replicas.backends:
             return
         async with self._asking:
-            if not self._up:
-                await self._ask()
+            await self._ask()
 
     async def _ask(self) -> None:
-        answers: dict[ReplicaId, Capabilities | BackendError] = {}
-
-        async def ask(replica_id: ReplicaId, backend: Backend) -> None:
-            try:
-                answers[replica_id] = await backend.capabilities()
-            except BackendError as error:
-                answers[replica_id] = error
-
-        async with asyncio.TaskGroup() as tasks:
-            for replica_id, backend in self._backends.items():
-                tasks.create_task(ask(replica_id, backend))
+        if self._replicas.is_up:
+            return  # somebody else has asked meanwhile
         failed: list[BackendError] = []
-        for replica_id in self._backends:
-            match answers[replica_id]:
-                case Capabilities() as capabilities:
-                    self.up(replica_id, capabilities)
-                case BackendError() as error:
-                    failed.append(error)
-        if not self._up:
+        for replica_id, answer in (await self._replicas.asked()).items():
+            if isinstance(answer, Capabilities):
+                self.up(replica_id, answer)
+            else:
+                failed.append(answer)
+        if failed and not self._replicas.is_up:
             raise failed[0]
 
     def join(self, replica_id: ReplicaId, backend: Backend, capabilities: Capabilities) -> None:
         """One more replica is there, or one that has left is there again."""
-        self._backends[replica_id] = backend
+        self._replicas.backends[replica_id] = backend
         self.up(replica_id, capabilities)
 
     def leave(self, replica_id: ReplicaId) -> None:
         """As `down`; it is not asked again whether it is there."""
         self.down(replica_id)
-        del self._backends[replica_id]
+        del self._replicas.backends[replica_id]
 
     @property
     def is_up(self) -> bool:
         """Whether a call could be sent anywhere."""
-        return bool(self._up)
+        return self._replicas.is_up
 
     @property
     def streams(self) -> bool:
         """Whether a call that is to be streamed is, wherever it goes."""
-        return all(capabilities.streaming for capabilities in self._up.values())
+        return self._replicas.streams
 
     @property
     def up_ids(self) -> tuple[ReplicaId, ...]:
         """The replicas that calls could be sent to."""
-        return tuple(self._up)
+        return self._replicas.up_ids
 
     def replica(self, replica_id: ReplicaId) -> Replica:
         """One that is up, for what no scheduler decides about: nobody hears of its first tokens.
@@ -200,10 +169,7 @@ class Pool:
         Raises:
             KeyError: it is not up.
         """
-        capabilities = self._up[replica_id]
-        return Replica(
-            replica_id, self._backends[replica_id], capabilities, lambda: None, is_streamed=False
-        )
+        return self._replicas.replica(replica_id, lambda: None, is_wanted=False)
 
     @property
     def scheduler(self) -> Scheduler:
@@ -212,7 +178,7 @@ class Pool:
 
     def up(self, replica_id: ReplicaId, capabilities: Capabilities) -> None:
         """A replica is there (again), and empty: calls may go to it."""
-        self._up[replica_id] = capabilities
+        self._replicas.up(replica_id, capabilities)
         for call in self._calls.values():
             call.wait_on()
         self.reports.up(replica_id, capabilities)
@@ -220,7 +186,7 @@ class Pool:
         self.tell(
             ReplicaUp(
                 replica_id=replica_id,
-                kv_blocks=self._kv_blocks(capabilities),
+                kv_blocks=self._replicas.kv_blocks(capabilities),
                 max_running=capabilities.max_concurrency,
             )
         )
@@ -228,21 +194,8 @@ class Pool:
     def learn_rate(self, characters: int, tokens: int) -> None:
         """A replica has counted `tokens` in a prompt of `characters`, and so has its cache."""
         self.rate.learn(characters, tokens)
-        rate = self.rate.characters_per_token
-        if abs(rate / self._told_rate - 1.0) < _NOTABLE_CHANGE:
-            return
-        self._told_rate = rate
-        for replica_id, capabilities in self._up.items():
-            kv_blocks = self._kv_blocks(capabilities)
-            if kv_blocks is not None:
-                self.tell(ReplicaResized(replica_id, kv_blocks))
-
-    def _kv_blocks(self, capabilities: Capabilities) -> int | None:
-        """What a replica's cache has room for, in blocks of characters as its tokenizer cuts them."""
-        kv_tokens = self._scheduling.kv_tokens or capabilities.kv_tokens
-        if kv_tokens is None:
-            return None
-        return int(kv_tokens * self._told_rate // BLOCK_CHARACTERS)
+        for resized in self._replicas.resized():
+            self.tell(resized)
 
     def down(self, replica_id: ReplicaId) -> None:
         """A replica is gone: what was sent there is broken off, and waits for another.
@@ -250,7 +203,7 @@ class Pool:
         Calls whose answers have begun are let go on, for as long as they do: a server that is being
         stopped may finish them, and what a client has read already cannot be taken back.
         """
-        del self._up[replica_id]
+        self._replicas.down(replica_id)
         self.warming.down(replica_id)
         for call_id, call in tuple(self._calls.items()):
             if call.replica_id == replica_id and call.has_begun and call.is_scheduled:
@@ -387,16 +340,12 @@ class Pool:
                 call.has_begun = True
                 self.tell(FirstToken(call_id))
 
-        capabilities = self._up[replica_id]
         is_wanted = self._scheduling.streams_all or call.tells_first_token
-        is_streamed = is_wanted and capabilities.streaming
-        return Replica(
-            replica_id, self._backends[replica_id], capabilities, first_token, is_streamed
-        )
+        return self._replicas.replica(replica_id, first_token, is_wanted=is_wanted)
 
     def _bound_wait(self, call_id: CallId, call: PoolCall) -> None:
         """While no replica is up a call waits only for so long."""
-        if self._unavailable_s is None or self._up or not call.waits:
+        if self._unavailable_s is None or self.is_up or not call.waits:
             return
 
         def give_up() -> None:
