@@ -7,10 +7,10 @@ from collections.abc import Callable
 from agentrt.ir.request import Usage
 from agentrt.ir.schema import Json
 from agentrt.runtime.call_detail import CallDetail
-from agentrt.runtime.fleet import Served
 from agentrt.runtime.instance import Instance
 from agentrt.runtime.journal import Journal
 from agentrt.runtime.llm_calls import Attempt
+from agentrt.runtime.scheduled_program import Served
 from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
 

@@ -17,13 +17,14 @@ from agentrt.ir.event import RunFinished, RunStarted
 from agentrt.runtime.ending import Ending
 from agentrt.runtime.executable import Executable
 from agentrt.runtime.execution import Execution
-from agentrt.runtime.fleet import Fleet, ScheduledProgram
+from agentrt.runtime.fleet import Fleet
 from agentrt.runtime.journal import Journal, OnEvent
 from agentrt.runtime.llm_calls import LLMCalls
 from agentrt.runtime.perform import Performer
 from agentrt.runtime.program import Program
 from agentrt.runtime.restore import Restored
 from agentrt.runtime.results import RunResult
+from agentrt.runtime.scheduled_program import ScheduledProgram
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.store.base import RunRecord, RunStore, StoredRun
 

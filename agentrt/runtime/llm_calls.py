@@ -15,8 +15,8 @@ from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaErro
 from agentrt.ir.request import Chunk, Completion, Message, Request
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.backoff import backend_wait_s
-from agentrt.runtime.fleet import IsLast, ScheduledProgram, Served
 from agentrt.runtime.pool import Replica
+from agentrt.runtime.scheduled_program import IsLast, ScheduledProgram, Served
 from agentrt.runtime.standing import ALONE, Standing
 
 

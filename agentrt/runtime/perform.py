@@ -24,7 +24,6 @@ from agentrt.runtime.executable import (
     PlanStep,
     ToolStep,
 )
-from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.runtime.instance import (
     AgentCall,
     AgentTurn,
@@ -40,6 +39,7 @@ from agentrt.runtime.llm_calls import CallObserver, LLMCall, LLMCalls, first_mes
 from agentrt.runtime.plan_outcome import task_to_json
 from agentrt.runtime.restore import completion_to_json
 from agentrt.runtime.run_tools import RunTools, observation
+from agentrt.runtime.scheduled_program import ScheduledProgram
 from agentrt.runtime.standing import standing_of
 from agentrt.runtime.tool_calls import ToolCalls
 from agentrt.scheduler.events import CallId

@@ -10,9 +10,9 @@ from typing import Any
 from agentrt.dsl.functions import ToolFunction
 from agentrt.estimates.work import WorkEstimates
 from agentrt.runtime.early_calls import EarlyCall
-from agentrt.runtime.fleet import ScheduledProgram
 from agentrt.runtime.instance import Instance
 from agentrt.runtime.journal import Journal
+from agentrt.runtime.scheduled_program import ScheduledProgram
 from agentrt.runtime.single_flight import copied_result, flight_key
 from agentrt.runtime.tool_calls import OnAttempt, OnRetry, Place, ToolCalls
 from agentrt.scheduler.events import CallId

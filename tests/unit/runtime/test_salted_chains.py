@@ -8,9 +8,9 @@ from agentrt.clock import SystemClock
 from agentrt.ir.prefix import block_count, shared_blocks
 from agentrt.ir.request import Message, Request
 from agentrt.runtime.conversations import Conversations
-from agentrt.runtime.fleet import _Membership
 from agentrt.runtime.pool import Pool
 from agentrt.runtime.prompt_chains import PromptChains
+from agentrt.runtime.scheduled_program import _Membership
 from agentrt.runtime.scheduling import Scheduling
 
 _ASKED = Request(messages=(Message("system", "You are a clerk. " * 40), Message("user", "Begin.")))
