@@ -145,6 +145,12 @@ def _rejected(error: RequestRejected) -> Refusal:
             message="the model's server refuses the gateway's key",
             code="upstream_key_refused",
         )
+    if error.url and status < HTTPStatus.BAD_REQUEST:
+        return Refusal(
+            status=HTTPStatus.BAD_GATEWAY,
+            message="the model's server is not where the gateway looks for it",
+            code="upstream_moved",
+        )
     code = "invalid_api_key" if status == HTTPStatus.UNAUTHORIZED else ""
     message = _said(error, "the model's server refuses the request")
     return Refusal(status=status, message=message, code=code, retry_after_s=error.retry_after_s)

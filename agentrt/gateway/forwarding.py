@@ -24,6 +24,7 @@ from agentrt.runtime.pool import Replica
 
 _SUCCESS = 2
 _UNKNOWN_FIELD_STATUSES = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+_ABOUT_OUR_KEY = {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
 _DONE = (b"data: [DONE]\n\n", b"data: [DONE]\r\n\r\n")
 _EVENT_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _END_WITHIN_S = 1.0
@@ -138,8 +139,8 @@ class Forwarding:
         body = passthrough.redacted(await passed.read())
         said = body.decode(errors="replace")
         error = error_for(passed.status, said, url=passthrough.url, headers=passed.text_headers)
-        # That the gateway's own key is wrong is nothing that the client could mend.
-        if passed.status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}:
+        # That the gateway's own key is wrong, or its address, is nothing that the client could mend.
+        if passed.status >= HTTPStatus.BAD_REQUEST and passed.status not in _ABOUT_OUR_KEY:
             headers = to_client(passed.headers, request_id=self._request_id)
             headers.append((b"content-length", str(len(body)).encode()))
             self._refused = (error, passed.status, headers, body)

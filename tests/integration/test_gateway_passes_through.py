@@ -153,6 +153,22 @@ async def test_a_refusal_of_the_server_reaches_the_client_as_it_is(status: int) 
     assert response.headers["retry-after"] == "7"
 
 
+async def test_where_a_server_redirects_to_is_told_to_nobody() -> None:
+    async def elsewhere(call: Call) -> None:
+        await call.respond(
+            307, {"see": "http://gpu0.internal/"}, {"Location": "http://gpu0.internal/"}
+        )
+
+    async with (
+        MisbehavingServer(elsewhere) as server,
+        running_gateway(server.url) as gateway,
+        httpx2.AsyncClient(base_url=gateway.url) as client,
+    ):
+        response = await client.post(CHAT, json=asked())
+    assert (response.status_code, "location" in response.headers) == (502, False)
+    assert "gpu0" not in response.text
+
+
 async def test_the_models_of_all_servers_are_listed_once() -> None:
     def listed(*names: str) -> Any:
         data = [{"id": name, "object": "model", "odd": name * 2} for name in names]

@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agentrt.gateway.answer_chat import ChatStream
 from agentrt.gateway.chunk_shape import ChunkShape
 
 
@@ -75,3 +76,57 @@ def test_what_is_no_json_any_more_is_left_to_whoever_parses(text: str) -> None:
     except ValueError:
         parsed = ""
     assert found in ("", parsed)
+
+
+def _of(delta: dict[str, object], **beside: object) -> dict[str, object]:
+    return {"model": "m", "choices": [{"index": 0, "delta": delta}]} | beside
+
+
+_TOLD = {"prompt_tokens": 9, "completion_tokens": 2}
+_CALL = {"index": 0, "id": "c1", "function": {"name": "f", "arguments": "{}"}}
+_KINDS: list[dict[str, object]] = [
+    _of({"content": "a"}),
+    _of({"content": "b"}),
+    _of({"content": 'b"c\\'}),
+    _of({"content": ""}),
+    _of({"content": "a", "reasoning_content": "hm"}),
+    _of({"content": "a", "tool_calls": [_CALL]}),
+    _of({"content": "a", "tool_calls": []}),
+    _of({"role": "assistant", "content": "a"}, usage=None),
+    _of({"content": "a"}, usage=_TOLD),
+    _of({"content": "a"}, error={"message": "no"}),
+    _of({"content": "a"}, content="a"),
+    {"model": "m", "choices": [{"index": 1, "delta": {"content": "a"}}]},
+    {"model": "m", "choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]},
+    {
+        "model": "m",
+        "choices": [{"delta": {"content": "a"}}, {"index": 1, "delta": {"content": "a"}}],
+    },
+    {"model": "m", "choices": [], "usage": _TOLD},
+]
+
+
+class _Parsed(ChunkShape):
+    """Has every chunk parsed."""
+
+    def text_of(self, data: str) -> str:
+        return ""
+
+
+@given(st.lists(st.sampled_from(_KINDS), max_size=6))
+def test_a_stream_is_read_as_if_every_chunk_of_it_were_parsed(
+    chunks: list[dict[str, object]],
+) -> None:
+    quick, parsed = ChatStream(), ChatStream()
+    parsed._shape = _Parsed()
+    for data in map(json.dumps, chunks):
+        quick.feed(data)
+        parsed.feed(data)
+        assert _state(quick) == _state(parsed)
+    assert quick.completion() == parsed.completion()
+
+
+def _state(stream: ChatStream) -> tuple[object, ...]:
+    error = None if stream.error is None else str(stream.error)
+    told = stream.has_begun, stream.has_chunks, stream.is_understood, stream.is_whole
+    return (*told, error, stream.reasoning)
