@@ -73,6 +73,8 @@ class Places:
         self.lines.leave(call)
         if home is not None:
             self.room.unpin(call, home)
+        if call.program.failed_at:
+            self._leave_failing(call.program)
 
     def failed(self, program: Program, replica_id: ReplicaId, now: float) -> None:
         """A call of `program` has failed there, and the replica may be to blame."""
@@ -211,12 +213,19 @@ class Places:
         return replica.followers.leader(call, replica.running.values())
 
     def _first_to_return(self, replica: Replica, now: float) -> Call | None:
-        if not replica.with_deadlines:
-            return replica.returning.first()
+        first = replica.returning.first()
+        if first is None or not (replica.with_deadlines or first.program.failed_at):
+            return first
         for call in replica.returning.firsts(_LOOKAHEAD_HERE):
-            if not self._guards.holds_back(call, replica, now):
+            if self._is_leaving(call.program, replica):
+                self._leave_failing(call.program)
+            elif not self._guards.holds_back(call, replica, now):
                 return call
         return None
+
+    def _is_leaving(self, program: Program, replica: Replica) -> bool:
+        """Whether its calls have failed there: no more of them are sent there."""
+        return bool(program.failed_at) and replica.replica_id in self.fleet.avoided(program)
 
     def _is_overtaken(self, call: Call, replica: Replica, now: float) -> bool:
         """Whether a call without a place goes before `call`, because slots are what is short.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agentrt.ir.prefix import Chain, Run
 from agentrt.ir.request import Usage
 from agentrt.scheduler.actions import SchedulerAction, SendCall
 from agentrt.scheduler.core import Scheduler
 from agentrt.scheduler.events import (
+    CallCancelled,
     CallFailed,
     CallFinished,
     CallReady,
@@ -142,6 +145,29 @@ def test_calls_that_wait_there_for_a_slot_move_with_it() -> None:
     core.tell(ready("0.0"), 1.0)
     assert core.tell(ready("0.1", 30), 1.0) == []
     assert core.tell(CallFailed("0.0", moves=True), 2.0) == [SendCall("0.1", "r1")]
+
+
+@pytest.mark.parametrize("other_end", ["answered", "cancelled"])
+def test_calls_that_wait_there_are_not_sent_there_while_others_of_it_are_let_end(
+    other_end: str,
+) -> None:
+    core = Core(replicas=2, programs=1, max_running=2)
+    core.tell(ready("0.0"), 1.0)
+    core.tell(ready("0.1", 30), 1.0)
+    assert core.tell(ready("0.2", 40), 1.0) == []
+    assert core.tell(CallFailed("0.0", moves=True), 2.0) == []
+    end = finished("0.1", 32) if other_end == "answered" else CallCancelled("0.1")
+    assert core.tell(end, 3.0) == [SendCall("0.2", "r1")]
+
+
+def test_calls_that_wait_go_when_another_replica_comes_up() -> None:
+    core = Core(replicas=1, programs=2, max_running=1)
+    core.tell(ready("0.0"), 1.0)
+    core.tell(CallFailed("0.0", moves=True), 2.0)
+    core.tell(ready("0.1"), 3.0)
+    core.tell(ready("0.2", 30), 3.0)
+    core.tell(ReplicaUp(replica_id="r9", kv_blocks=1000, max_running=1), 4.0)
+    assert core.tell(CallCancelled("0.1"), 5.0) == [SendCall("0.2", "r9")]
 
 
 def test_it_waits_for_room_elsewhere_and_not_for_ever() -> None:
