@@ -9,24 +9,22 @@ import random
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from agentrt.backends.base import Backend
 from agentrt.backends.registry import connect
 from agentrt.clock import Clock, SystemClock, VirtualClock
-from agentrt.compiler.pipeline import compile_graph, default_node_passes
-from agentrt.dsl.binding import Traced
+from agentrt.compiler.pipeline import default_node_passes
 from agentrt.dsl.workflow import Bound, Workflow
 from agentrt.errors import DefinitionError, InputError, ResumeError, StoreError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
-from agentrt.ir.plan import Plan
 from agentrt.planner.cache import PlanCache
 from agentrt.runtime.driver import Driver, Sitting
-from agentrt.runtime.executable import Executable
+from agentrt.runtime.executables import Executables
 from agentrt.runtime.fleet import Fleet
 from agentrt.runtime.llm_calls import LLMCalls
 from agentrt.runtime.pool import Pool
@@ -48,15 +46,6 @@ _log = logging.getLogger("agentrt.runtime")
 
 OnError = Literal["fail", "collect"]
 OnEvent = Callable[[Event], None]
-
-
-@dataclass(slots=True)
-class _Compiled:
-    """A workflow, ready to run. It is kept as traced too, so that its id stays its own."""
-
-    traced: Traced
-    executable: Executable
-    runs: int = 0
 
 
 class Runtime:
@@ -118,10 +107,12 @@ class Runtime:
         self._max_threads = max_threads
         self._random = random.Random(seed)
         self._scheduling = scheduling or Scheduling()
-        self._without = tuple(without)
         self._work = WorkEstimates()
-        self._node_passes = default_node_passes(is_single_flight=single_flight)
-        self._executables: dict[int, _Compiled] = {}
+        self._executables = Executables(
+            node_passes=default_node_passes(is_single_flight=single_flight),
+            without=without,
+            work=self._work,
+        )
         self._driver: Driver | None = None
         self.plans = PlanCache()
         self._started: set[asyncio.Task[Any]] = set()
@@ -320,34 +311,11 @@ class Runtime:
             run_id=run_id or new_run_id(),
             target=target,
             call=call,
-            executable=self._executable(call.traced),
+            executable=self._executables.of(call.traced),
             is_named=run_id is not None,
             on_error=self._on_error,
             deadline_s=self._deadline_s,
         )
-
-    def _executable(self, traced: Traced) -> Executable:
-        known = self._executables.get(id(traced))
-        if known is None:
-            plan = self._compiled(traced)
-            executable = Executable(plan.graph, traced.bindings, nodes=plan.nodes)
-            known = self._executables[id(traced)] = _Compiled(traced, executable)
-        elif self._work.is_known and known.runs & (known.runs - 1) == 0:
-            # So far it was run a power of two times: durations are known better than at the last.
-            known.executable.replan(self._compiled(traced).nodes)
-        known.runs += 1
-        return known.executable
-
-    def _compiled(self, traced: Traced) -> Plan:
-        try:
-            return compile_graph(
-                traced.graph,
-                node_passes=self._node_passes,
-                without=self._without,
-                estimates=self._work,
-            )
-        except ValueError as error:
-            raise DefinitionError(str(error)) from error
 
     def _open(self, tier: Tier, backend: Backend | str, stack: AsyncExitStack) -> Pool:
         if isinstance(backend, str):
