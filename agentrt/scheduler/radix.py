@@ -24,7 +24,7 @@ __all__ = ["Match", "RadixCache", "Reference"]
 class RadixCache:
     """A cache of at most `capacity_blocks` blocks, in LRU order of last use, tails before heads.
 
-    Uses are `insert`, `touch`, `acquire` and `release`; each is later than the one before, so no
+    Uses are `insert`, `acquire` and `release`; each is later than the one before, so no
     two chains were last used at the same time and what is evicted is a function of the calls made.
     """
 
@@ -67,12 +67,6 @@ class RadixCache:
             node = node.parent
             inside = node.count
         return Match(matched, matched - unreferenced)
-
-    def touch(self, chain: Chain) -> int:
-        """Use what is cached of the chain; how many blocks that is."""
-        place = self._find(chain)
-        self._use(self._ending(place))
-        return place.matched
 
     def insert(self, chain: Chain) -> int:
         """Use the chain and cache what is missing of it, evicting others as needed.
@@ -131,22 +125,6 @@ class RadixCache:
         node = self._ending(self._find(chain))
         node.claim = Claim(owner)
         return node.claim
-
-    def forget(self, chain: Chain) -> int:
-        """Drop the cached end of the chain, as far up as it is this chain's alone and unreferenced.
-
-        Nothing goes if the cache holds a longer one. Returns how many blocks went.
-        """
-        place = self._find(chain)
-        if place.inside != place.node.count:
-            return 0
-        before = self.used_blocks
-        node = place.node
-        while node.parent is not None and not node.children and node.references == 0:
-            parent = node.parent
-            self._remove(node)
-            node = parent
-        return before - self.used_blocks
 
     def correct(self, chain: Chain, cached_blocks: int) -> int:
         """The engine has only `cached_blocks` blocks of the chain: drop what lies behind them.

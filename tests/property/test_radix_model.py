@@ -94,15 +94,6 @@ class NaiveCache:
     def _below(self, block: int) -> list[int]:
         return [other for other, state in self.blocks.items() if state.above == block]
 
-    def forget(self, chain: Chain) -> int:
-        went = 0
-        for block in reversed(self.cached(chain)):
-            if self._below(block) or self.blocks[block].references:
-                break
-            del self.blocks[block]
-            went += 1
-        return went
-
     def correct(self, chain: Chain, cached: int) -> int:
         before = len(self.blocks)
         gone = self.cached(chain)[cached : cached + 1]
@@ -158,9 +149,7 @@ OPERATIONS = (
     "acquire",
     "release",
     "release",
-    "touch",
     "evict",
-    "forget",
     "correct",
 )
 

@@ -30,7 +30,7 @@ def test_the_least_recently_used_goes_first_and_its_tail_before_its_head() -> No
     cache.insert(B)
     assert cache.evict(5) == 5
     assert (cache.match(A), cache.match(B)) == (25, 30)
-    assert cache.touch(A) == 25
+    cache.release(cache.acquire(A))
     assert cache.evict(21) == 21
     assert (cache.match(A), cache.match(B)) == (24, 10)
 
@@ -72,20 +72,6 @@ def test_what_the_engine_does_not_have_is_cut_off_with_all_that_continues_there(
     assert (cache.match(A), cache.match(B), cache.used_blocks) == (4, 4, 4)
 
 
-def test_what_is_forgotten_is_what_only_that_chain_had() -> None:
-    cache = RadixCache(100)
-    cache.insert(A)
-    cache.insert(B)
-    assert cache.forget((SYSTEM,)) == 0
-    assert cache.forget(A) == 20
-    reference = cache.acquire((SYSTEM,))
-    assert cache.forget(B) == 20
-    assert cache.forget(B) == 0
-    cache.release(reference)
-    assert cache.forget(B) == 10
-    assert cache.used_blocks == 0
-
-
 def test_a_reference_is_given_back_once() -> None:
     cache = RadixCache(100)
     cache.insert(A)
@@ -98,8 +84,7 @@ def test_a_reference_is_given_back_once() -> None:
 def test_the_empty_chain_is_a_prefix_of_everything_and_holds_nothing() -> None:
     cache = RadixCache(0)
     reference = cache.acquire(())
-    assert (cache.insert(()), cache.match(()), cache.forget(()), cache.correct((), 0)) == (
-        0,
+    assert (cache.insert(()), cache.match(()), cache.correct((), 0)) == (
         0,
         0,
         0,
@@ -115,7 +100,7 @@ def test_a_program_that_grows_turn_by_turn_is_one_node() -> None:
         reference = cache.acquire((Run(0, 3 * turn),))
         cache.insert((Run(0, 3 * turn + 3),))
         cache.release(reference)
-        cache.touch((Run(0, 3 * turn + 3),))
+        cache.release(cache.acquire((Run(0, 3 * turn + 3),)))
     assert cache._nodes == 1
     assert cache.used_blocks == 1503
 
@@ -124,5 +109,5 @@ def test_entries_of_nodes_that_are_gone_do_not_pile_up() -> None:
     cache = RadixCache(50)
     for number in range(5000):
         cache.insert((SYSTEM, Run(100 + 20 * number, 20)))
-        cache.forget((SYSTEM, Run(100 + 20 * number, 20)))
+        cache.evict(20)
     assert len(cache._offered) <= 2 * cache._nodes + 66

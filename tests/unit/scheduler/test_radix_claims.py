@@ -131,7 +131,7 @@ def test_what_is_claimed_goes_last_and_as_much_goes_as_is_asked_for(
         cache.insert(each)
     claims = [cache.claim(chains[i], i) for i in sorted(claimed) if i < len(chains)]
     for i in used_again:
-        cache.touch(chains[i % len(chains)])
+        cache.release(cache.acquire(chains[i % len(chains)]))
     assert cache.evict(wanted) == min(wanted, sum(sizes))
     assert cache.used_blocks == sum(cache.match(each) for each in chains)
     owners = {claim.owner for claim in claims}
