@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 MAX_HEAD_BYTES = 65_536
 HEAD_WITHIN_S = 30.0
+UNREAD_WITHIN_S = 30.0
+"""How long what is left of a body may take that has its answer already."""
 TAKEN_WITHIN_S = 120.0
 """How long a client may take nothing of what is left of a whole answer."""
 
@@ -32,6 +34,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
         self._rest_timer: asyncio.TimerHandle | None = None
         self._cycles: list[RequestResponseCycle] = []
 
@@ -40,8 +43,9 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(HEAD_WITHIN_S, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._stop_head_timer()
         self._stop_rest_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
         # uvicorn tells the latest request alone, and others may be in line before it.
         for cycle in self._cycles:
@@ -69,7 +73,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         self._head_bytes = 0
-        self._stop_timer()
+        self._stop_head_timer()
         super().on_headers_complete()
         self._cycles = [one for one in self._cycles if not one.response_complete]
         self._cycles.append(self.cycle)
@@ -80,8 +84,15 @@ class LimitedProtocol(HttpToolsProtocol):
             }
         }
 
+    def on_message_complete(self) -> None:
+        self._stop_unread_timer()
+        super().on_message_complete()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._stop_unread_timer()
+            self._unread_timer = self.loop.call_later(UNREAD_WITHIN_S, self.transport.abort)
         self._watch_rest(self.transport.get_write_buffer_size())
 
     def _watch_rest(self, left_bytes: int) -> None:
@@ -103,7 +114,12 @@ class LimitedProtocol(HttpToolsProtocol):
             self._rest_timer.cancel()
             self._rest_timer = None
 
-    def _stop_timer(self) -> None:
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+    def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None

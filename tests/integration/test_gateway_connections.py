@@ -12,6 +12,8 @@ import psutil
 import pytest
 
 from agentrt.gateway import http_limits
+from agentrt.gateway.keys import hash_of
+from agentrt.gateway.settings import TenantSettings
 from tests.integration.misbehaving_server import (
     Call,
     MisbehavingServer,
@@ -21,6 +23,8 @@ from tests.integration.misbehaving_server import (
     event,
 )
 from tests.integration.running_gateway import running_gateway, until
+
+UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\n"
 
 
 def written(**fields: Any) -> bytes:
@@ -98,3 +102,45 @@ async def test_a_client_that_reads_slowly_has_all_of_its_answer(
             await asyncio.sleep(0.02)
         writer.close()
     assert got > 12_000_000
+
+
+@pytest.mark.parametrize("line", ["GET /health", "POST /v1/chat/completions"])
+async def test_who_goes_on_writing_a_body_that_was_answered_long_ago_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    monkeypatch.setattr(http_limits, "UNREAD_WITHIN_S", 0.1)
+    tenant = TenantSettings(name="acme", keys=(hash_of("k"),))
+    async with (
+        MisbehavingServer(answer(200, completion())) as server,
+        running_gateway(server.url, tenants=[tenant]) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{{".encode())
+        assert await reader.readuntil(b"\r\n") in {b"HTTP/1.1 200 OK\r\n", UNAUTHORIZED}
+        for _ in range(60):
+            writer.write(b" ")
+            await asyncio.sleep(0.02)
+            if not connections(gateway.port):
+                break
+        assert connections(gateway.port) == []
+        writer.close()
+
+
+async def test_a_body_that_comes_slowly_after_another_request_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_limits, "UNREAD_WITHIN_S", 0.05)
+    async with (
+        MisbehavingServer(answer(200, completion())) as server,
+        running_gateway(server.url) as gateway,
+        asyncio.timeout(10),
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        both = b"GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n{" + written()
+        writer.write(both[:-1])
+        await reader.readuntil(b"ok")
+        await asyncio.sleep(0.2)
+        writer.write(both[-1:])
+        assert b"200 OK" in await reader.readuntil(b"hello")
+        writer.close()
