@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from agentrt.errors import AgentRTError, BackendUnavailable, InvariantError
+from agentrt.errors import AgentRTError, BackendError, BackendUnavailable, InvariantError
 from agentrt.gateway.asked import Asked, Endpoint
 from agentrt.gateway.client_answer import AsgiSend, ClientAnswer, ClientConnection
 from agentrt.gateway.errors_json import Refusal, refusal_of
@@ -172,12 +172,15 @@ class Post:
     def _fail(self, error: Exception, forwarding: Forwarding) -> None:
         if not isinstance(error, AgentRTError) or isinstance(error, InvariantError):
             _LOG.error("request %s failed", self._request_id, exc_info=error)
-        if self._answer.is_abandoned or self._answer.is_whole:
+        if self._answer.is_abandoned:
             return
         refusal = (
             refusal_of(error) if isinstance(error, AgentRTError) else refusal_of(AgentRTError())
         )
-        if self._answer.has_begun:
+        if self._answer.is_whole:
+            # What a server says in the middle of a stream, the client has in its words.
+            self._code = refusal.code if isinstance(error, BackendError) else ""
+        elif self._answer.has_begun:
             self._code = refusal.code
             # What the client has of an event would be one with this.
             between = b"\n\n" if forwarding.is_amid_event else b""

@@ -159,6 +159,7 @@ async def test_an_error_in_the_servers_stream_is_passed_on_and_nothing_added() -
         response = await client.post(CHAT, json=asked(stream=True))
     assert response.content == b"".join(map(event, [delta("he"), said, "[DONE]"]))
     assert gateway.turns.completions == []
+    assert [(done.status, done.has_failed) for done in gateway.answered] == [(200, True)]
 
 
 async def test_a_packed_answer_is_unpacked() -> None:
