@@ -29,7 +29,9 @@ class Guards:
 
     def entered(self, program: Program, replica: Replica, now: float) -> None:
         """`program` has a place on `replica`."""
-        if not self._tenants.is_single and self._tenants.is_light(program):
+        if self._policy.guarded_places >= UNGUARDED or self._tenants.is_single:
+            return
+        if self._tenants.is_light(program):
             self._until[replica.replica_id] = now + AFTERWARDS_S
 
     def refuse(self, program: Program, replica: Replica, now: float) -> bool:

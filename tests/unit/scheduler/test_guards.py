@@ -128,3 +128,14 @@ def test_a_call_without_a_deadline_waits_with_its_place_for_those_in_time_but_no
     assert "again" not in fleet.sent
     fleet.end(hurried[1], 64.0)  # one is still at work
     assert "again" in fleet.sent
+
+
+def test_policies_that_guard_nothing_are_not_woken_for_it() -> None:
+    fleet = Fleet(named("cap-2"))
+    flood = _flooded(fleet, 8)
+    fleet.end(flood[0], 1.0)
+    light = fleet.begin("a", at=2.0)
+    program_ended = ProgramFinished(flood[1])
+    fleet.tell(CallFinished(flood[1], Usage(), (Run(2, 10),)), 3.0)
+    actions = fleet.scheduler.handle(program_ended, 3.0)
+    assert actions == [SendCall(light, "r0")]
