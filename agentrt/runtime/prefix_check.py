@@ -14,7 +14,8 @@ from agentrt.compiler.prefix import all_moved
 from agentrt.errors import BackendError
 from agentrt.ir.graph import Graph
 from agentrt.ir.request import Completion, Request
-from agentrt.runtime.stored_prompts import StoredPrompt, prompts_of
+from agentrt.runtime.stored_prompt import StoredPrompt
+from agentrt.runtime.stored_prompts import prompts_of
 from agentrt.store.base import StoredRun
 
 SIGNIFICANT = 0.05

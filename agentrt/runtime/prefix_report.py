@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from agentrt.ir.prompt_break import Break, Piece, common_length, first_break, text_of
 from agentrt.ir.request import Usage
-from agentrt.runtime.stored_prompts import StoredPrompt, prompts_of
+from agentrt.runtime.stored_prompt import StoredPrompt
+from agentrt.runtime.stored_prompts import prompts_of
 from agentrt.store.base import AttemptRecord, StoredRun
 
 _LOOKED_BACK = 64

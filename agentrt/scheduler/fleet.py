@@ -104,7 +104,9 @@ class Fleet:
         """Raises `InvariantError` if a count is off."""
         for replica in self.replicas.values():
             if not replica.active.is_right():
-                raise InvariantError(f"{replica.replica_id!r} has lost count of its active programs")
+                raise InvariantError(
+                    f"{replica.replica_id!r} has lost count of its active programs"
+                )
             contexts = sum(len(program.contexts) for program in replica.placed.values())
             if contexts != replica.contexts:
                 raise InvariantError(f"{replica.replica_id!r} has lost count of its contexts")
