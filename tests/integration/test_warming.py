@@ -226,7 +226,7 @@ async def test_a_server_that_is_not_there_is_no_matter() -> None:
 async def test_what_is_never_answered_is_given_up_and_others_get_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(module, "_TIMEOUT_S", 0.5)
     async with (
         MisbehavingServer(hang, hang, answer(200, completion())) as server,
         at(server) as warming,
