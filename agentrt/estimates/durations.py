@@ -89,6 +89,10 @@ class NextCallEstimates:
         """Time from a completion to the next call where it is not known yet what the turn calls."""
         return self._workflows.distribution((workflow,) if workflow else ())
 
+    def glance_at_any(self, workflow: str) -> Distribution:
+        """The same for who only looks on: later answers are what they would have been."""
+        return self._workflows.glance((workflow,) if workflow else ())
+
     def after_tools(self) -> Distribution:
         """Time from the last tool's return to the next call."""
         return self._overhead.distribution()

@@ -88,6 +88,26 @@ class Ladder:
                 return self._table(level, path[: length - 1])
         return self._root_table()
 
+    def glance(self, path: Path = ()) -> Distribution:
+        """What is expected of `path` as of now, and no table is kept of it.
+
+        When tables are made decides what later answers are, so who looks on from outside would change
+        them: the same events would not lead to the same answers any more.
+        """
+        for length in range(len(path), 0, -1):
+            level = self._levels.get(path[:length])
+            if level is None:
+                continue
+            if level.table is None or level.is_stale:
+                above = self.glance(path[: length - 1])
+                return level.sketch.distribution(above, self.shrinkage)
+            return level.table
+        root = self._root
+        if root.table is None or root.is_stale:
+            prior = self._prior_now().distribution(self.grid)
+            return root.sketch.distribution(prior, self.shrinkage)
+        return root.table
+
     def merge(self, other: Ladder) -> None:
         """Add what `other` has seen, path by path."""
         self._root.merge(other._root)
@@ -150,10 +170,17 @@ class Ladder:
     def _fitted_prior(self) -> LogLogistic:
         """The prior drawn to what was seen, anew once that has doubled or the old is forgotten."""
         sketch = self._root.sketch
+        fitted = self._prior_now()
         if sketch.observed >= self._fitted_until:
-            self._fitted = self.prior.fitted(self.grid, sketch.counts(), _PRIOR_STRENGTH)
+            self._fitted = fitted
             self._fitted_until = sketch.observed + max(1, int(sketch.count))
-        return self._fitted
+        return fitted
+
+    def _prior_now(self) -> LogLogistic:
+        sketch = self._root.sketch
+        if sketch.observed < self._fitted_until:
+            return self._fitted
+        return self.prior.fitted(self.grid, sketch.counts(), _PRIOR_STRENGTH)
 
 
 class _Level:

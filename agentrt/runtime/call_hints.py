@@ -59,7 +59,7 @@ def hints_for(
 
 def expected_hold_s(estimates: Estimates, workflow: str) -> float:
     """By then nine in ten programs of this workflow have come back with their next call."""
-    gap = estimates.next_call.next_call_of_any(workflow)
+    gap = estimates.next_call.glance_at_any(workflow)
     return round(min(gap.remaining_quantile(_HELD_QUANTILE, 0.0), _LONGEST_HOLD_S), 3)
 
 

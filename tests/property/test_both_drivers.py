@@ -159,6 +159,7 @@ def recorded(seed: int, policy: str, *, at_once: int | None, kv_tokens: int | No
     at_once=st.none() | st.integers(1, 4),
     kv_tokens=st.none() | st.integers(100, 3_000),
 )
+@example(seed=18, policy="occupancy", at_once=None, kv_tokens=100)
 @example(seed=0, policy="occupancy", at_once=2, kv_tokens=600)
 def test_a_fresh_scheduler_answers_all_that_a_runtime_told_its_own_in_the_same_way(
     seed: int, policy: str, at_once: int | None, kv_tokens: int | None

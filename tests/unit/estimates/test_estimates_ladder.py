@@ -6,9 +6,11 @@ import json
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agentrt.estimates.grid import SECONDS
-from agentrt.estimates.ladder import Ladder
+from agentrt.estimates.ladder import Ladder, Path
 from agentrt.estimates.log_logistic import LogLogistic
 
 PRIOR = LogLogistic(median=1.0, shape=1.0)
@@ -131,3 +133,17 @@ def test_a_stored_ladder_expects_the_same() -> None:
 def test_a_ladder_without_shrinkage_is_refused() -> None:
     with pytest.raises(ValueError, match="no shrinkage"):
         Ladder(SECONDS, PRIOR, shrinkage=0.0)
+
+
+@given(st.lists(st.tuples(st.sampled_from([(), ("a",), ("a", "b")]), st.floats(0.01, 100.0))))
+def test_who_glances_changes_no_later_answer(seen: list[tuple[Path, float]]) -> None:
+    watched, alone = ladder(), ladder()
+    for number, (path, value) in enumerate(seen):
+        watched.glance(path)
+        for each in (watched, alone):
+            each.observe(path, value)
+        if number % 3 == 0:
+            assert watched.distribution(path).quantile(0.5) == alone.distribution(path).quantile(
+                0.5
+            )
+    assert watched.to_json() == alone.to_json()
