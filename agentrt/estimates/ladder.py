@@ -82,11 +82,7 @@ class Ladder:
 
         The table is made anew once an eighth more was observed than when it was made.
         """
-        for length in range(len(path), 0, -1):
-            level = self._levels.get(path[:length])
-            if level is not None:
-                return self._table(level, path[: length - 1])
-        return self._root_table()
+        return self._made(path, keeps=True)
 
     def glance(self, path: Path = ()) -> Distribution:
         """What is expected of `path` as of now, and no table is kept of it.
@@ -94,19 +90,7 @@ class Ladder:
         When tables are made decides what later answers are, so who looks on from outside would change
         them: the same events would not lead to the same answers any more.
         """
-        for length in range(len(path), 0, -1):
-            level = self._levels.get(path[:length])
-            if level is None:
-                continue
-            if level.table is None or level.is_stale:
-                above = self.glance(path[: length - 1])
-                return level.sketch.distribution(above, self.shrinkage)
-            return level.table
-        root = self._root
-        if root.table is None or root.is_stale:
-            prior = self._prior_now().distribution(self.grid)
-            return root.sketch.distribution(prior, self.shrinkage)
-        return root.table
+        return self._made(path, keeps=False)
 
     def merge(self, other: Ladder) -> None:
         """Add what `other` has seen, path by path."""
@@ -153,34 +137,32 @@ class Ladder:
     def _level(self, path: Path) -> _Level | None:
         return self._levels.get(path) if path else self._root
 
-    def _table(self, level: _Level, above: Path) -> Distribution:
-        """The table of `level`, whose path without its last name is `above`."""
-        back_off = self.distribution(above)
-        if level.table is None or level.is_stale:
-            level.keep(level.sketch.distribution(back_off, self.shrinkage))
-        return level.table or back_off
+    def _made(self, path: Path, *, keeps: bool) -> Distribution:
+        level, above = self._root, None
+        for length in range(len(path), 0, -1):
+            found = self._levels.get(path[:length])
+            if found is not None:
+                level, above = found, self._made(path[: length - 1], keeps=keeps)
+                break
+        if level.table is not None and not level.is_stale:
+            return level.table
+        if above is None:
+            above = self._fitted_prior(keeps=keeps).distribution(self.grid)
+        table = level.sketch.distribution(above, self.shrinkage)
+        if keeps:
+            level.keep(table)
+        return table
 
-    def _root_table(self) -> Distribution:
-        root = self._root
-        if root.table is None or root.is_stale:
-            prior = self._fitted_prior().distribution(self.grid)
-            root.keep(root.sketch.distribution(prior, self.shrinkage))
-        return root.table or self.prior.distribution(self.grid)
-
-    def _fitted_prior(self) -> LogLogistic:
+    def _fitted_prior(self, *, keeps: bool) -> LogLogistic:
         """The prior drawn to what was seen, anew once that has doubled or the old is forgotten."""
-        sketch = self._root.sketch
-        fitted = self._prior_now()
-        if sketch.observed >= self._fitted_until:
-            self._fitted = fitted
-            self._fitted_until = sketch.observed + max(1, int(sketch.count))
-        return fitted
-
-    def _prior_now(self) -> LogLogistic:
         sketch = self._root.sketch
         if sketch.observed < self._fitted_until:
             return self._fitted
-        return self.prior.fitted(self.grid, sketch.counts(), _PRIOR_STRENGTH)
+        fitted = self.prior.fitted(self.grid, sketch.counts(), _PRIOR_STRENGTH)
+        if keeps:
+            self._fitted = fitted
+            self._fitted_until = sketch.observed + max(1, int(sketch.count))
+        return fitted
 
 
 class _Level:
