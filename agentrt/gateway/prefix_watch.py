@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from agentrt.ir.prefix import Chain, block_count, shared_blocks
-from agentrt.ir.prompt_break import volatile_kind
+from agentrt.ir.prompt_break import LEFT_OUT, volatile_kind
 from agentrt.ir.request import Message, Usage
 from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.fleet import Served
-from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS
+from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS, Measured
 from agentrt.runtime.prompt_text import message_text, tool_text
 
 _PROMPTS = 8
@@ -44,17 +45,24 @@ class SeenBreak:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Earlier:
+    """A prompt, as far as it takes to tell where another differs.
+
+    Attributes:
+        messages: A hash of each one's text: which of them is another cannot be told from blocks.
+    """
+
     chain: Chain
-    tools: tuple[str, ...]
+    tools: tuple[ToolSpec, ...]
+    messages: array[int]
 
 
 class PrefixWatch:
     """Compares each answered request of one program with those before it.
 
-    It keeps blocks of the last eight prompts that no other goes on from, the names of their tools,
-    and the last 32 breaks with a hundred characters of text each.
+    It keeps blocks of the last eight prompts that no other goes on from, hashes of their messages,
+    their tools, and the last 32 breaks with a hundred characters of text each.
     """
 
     def __init__(self) -> None:
@@ -72,19 +80,22 @@ class PrefixWatch:
             blocks = shared_blocks(earlier.chain, prompt.chain)
             if best is None or blocks > shared:
                 best, shared = earlier, blocks
-        self.shared_characters += shared * BLOCK_CHARACTERS
-        # A prompt that begins anew is another conversation, and that is no break; tools say else.
-        names = tuple(tool.name for tool in prompt.tools)
+        # All prompts of a program may begin with its salt, which is nothing that they say.
+        same = max(shared - prompt.salt_blocks, 0)
+        self.shared_characters += same * BLOCK_CHARACTERS
+        now = _Earlier(prompt.chain, prompt.tools, array("q", map(_hash, prompt.messages)))
         if best is not None:
+            is_same = _same_tools(best.tools, now.tools)
             lost = block_count(best.chain) - shared
-            if lost > 0 and (shared > 0 or sorted(names) == sorted(best.tools) != []):
+            # A prompt that begins anew is another conversation, and that is no break; tools say else.
+            if lost > 0 and (same > 0 or (not is_same and _names(best) == _names(now))):
                 self.broken += 1
-                self.breaks.append(
-                    _break(self.turns, shared, lost, best, (prompt.tools, prompt.messages))
-                )
+                self.breaks.append(_break(self.turns, (same, lost), best, now, prompt))
             elif lost <= 0:
                 self._earlier.remove(best)
-        self._earlier.append(_Earlier(prompt.chain, names))
+            if is_same:  # the same objects then, not as many copies of them
+                now = _Earlier(now.chain, best.tools, now.messages)
+        self._earlier.append(now)
         self.turns += 1
 
 
@@ -137,50 +148,71 @@ def _break_json(each: SeenBreak, *, has_text: bool) -> dict[str, Any]:
 
 
 def _break(
-    turn: int,
-    shared: int,
-    lost: int,
-    before: _Earlier,
-    prompt: tuple[tuple[ToolSpec, ...], tuple[Message, ...]],
+    turn: int, blocks: tuple[int, int], before: _Earlier, now: _Earlier, prompt: Measured
 ) -> SeenBreak:
-    tools, messages = prompt
-    at = shared * BLOCK_CHARACTERS
-    message, role, offset, text = None, "tools", at, ""
-    for number, said, what in _parts(tools, messages):
-        message, role, offset = number, said, at
-        if at < len(what):
-            text = what[max(0, at - _BEFORE) : at + BLOCK_CHARACTERS + _BEFORE]
-            break
-        at -= len(what)
+    shared, lost = blocks
+    message, start, what = _place(before, now, prompt)
+    offset = max(shared * BLOCK_CHARACTERS - start, 0)
+    text = what[max(0, offset - _BEFORE) : offset + BLOCK_CHARACTERS + _BEFORE]
     return SeenBreak(
         turn=turn,
         message=message,
-        role=role,
-        offset=offset,
+        role="tools" if message is None else prompt.messages[message].role,
+        offset=min(offset, len(what)),
         shared_characters=shared * BLOCK_CHARACTERS,
         lost_characters=lost * BLOCK_CHARACTERS,
-        kind=_kind(before.tools, tuple(t.name for t in tools), message, text),
+        kind=_kind(before, now, text),
         text=text,
     )
 
 
-def _parts(
-    tools: tuple[ToolSpec, ...], messages: tuple[Message, ...]
-) -> Iterator[tuple[int | None, str, str]]:
-    """Tools together, then each message: its number, role and text, as their blocks are made of."""
-    if tools:
-        yield None, "tools", "".join(map(tool_text, tools))
-    for number, message in enumerate(messages):
-        yield number, message.role, message_text(message)
+def _place(before: _Earlier, now: _Earlier, prompt: Measured) -> tuple[int | None, int, str]:
+    """The first part that is another: which message (None: the tools), where it starts, its text."""
+    tools = "".join(map(tool_text, now.tools))
+    if now.tools and not _same_tools(before.tools, now.tools):
+        return None, 0, tools
+    start = len(tools)
+    number, what = 0, ""
+    for number, message in enumerate(prompt.messages):
+        what = message_text(message)
+        if before.messages[number : number + 1] != now.messages[number : number + 1]:
+            break
+        start += len(what)
+    else:  # it ends where the earlier one goes on
+        start -= len(what)
+    return number, start, what
 
 
-def _kind(old: tuple[str, ...], new: tuple[str, ...], message: int | None, text: str) -> str:
+def _kind(before: _Earlier, now: _Earlier, text: str) -> str:
+    old = [tool.name for tool in before.tools]
+    new = [tool.name for tool in now.tools]
     if old != new:
         if sorted(old) == sorted(new):
             return "the order of the tools"
         added, gone = len(set(new) - set(old)), len(set(old) - set(new))
         told = [f"{added} added"] * bool(added) + [f"{gone} removed"] * bool(gone)
         return f"the tools: {', '.join(told)}" if told else "the tools"
-    if message is None:
+    if not _same_tools(before.tools, now.tools):
         return "the schema of a tool"
+    if before.messages[: len(now.messages)] == now.messages:
+        return LEFT_OUT
     return volatile_kind(text) or "other text"
+
+
+def _names(prompt: _Earlier) -> list[str]:
+    return sorted(tool.name for tool in prompt.tools)
+
+
+def _same_tools(old: tuple[ToolSpec, ...], new: tuple[ToolSpec, ...]) -> bool:
+    """Whether a model reads the same of them; those of a conversation that goes on are one object."""
+    return old is new or list(map(_shown, old)) == list(map(_shown, new))
+
+
+def _shown(tool: ToolSpec) -> tuple[str, str, Any]:
+    return tool.name, tool.description, tool.parameters
+
+
+def _hash(message: Message) -> int:
+    """Of what is its text: ids of calls are not. Texts keep their hashes, so that this is cheap."""
+    calls = tuple((call.name, call.arguments) for call in message.tool_calls)
+    return hash((message.role, message.content, calls))

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+LEFT_OUT: Final = "text was left out at the end"
+"""What differs where a prompt ends and the earlier one goes on."""
+
 _AROUND: Final = 40
 _SHOWN: Final = 24
 
@@ -117,7 +120,7 @@ def _at(pieces: Sequence[Piece], position: int) -> tuple[Piece, int]:
 
 def _kind(before: Sequence[Piece], now: Sequence[Piece], old: str, new: str, position: int) -> str:
     if position == len(new):
-        return "text was left out at the end"
+        return LEFT_OUT
     if _at(now, position)[0].message is None or _at(before, position)[0].message is None:
         found = _tools_kind(before, now)
         if found:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeAlias
 
-from agentrt.ir.prefix import BlockId, Chain, Run
+from agentrt.ir.prefix import BlockId, Chain, Run, block_count
 from agentrt.ir.request import Message
 from agentrt.ir.tool import ToolSpec
 from agentrt.runtime.prompt_text import message_text, tool_text
@@ -46,6 +46,11 @@ class Measured:
     chain: Chain
     rest: str
     characters: int
+
+    @property
+    def salt_blocks(self) -> int:
+        """Blocks of the chain that stand before the text: one for a salt, or none."""
+        return block_count(self.chain) - (self.characters - len(self.rest)) // BLOCK_CHARACTERS
 
 
 class _Branch:
@@ -92,7 +97,9 @@ class PromptChains:
         """
         before: Chain = ()
         if salt:
-            before, _ = self._extended((), sha256(salt.encode()).hexdigest())
+            before, _ = self._extended(
+                (), sha256(salt.encode("utf-8", "surrogatepass")).hexdigest()
+            )
         nothing = Measured(tools, (), before, "", 0)
         return self._grown(nothing, messages, self._head(tools))
 

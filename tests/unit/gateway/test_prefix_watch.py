@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from agentrt.gateway.prefix_watch import prefix_view
 from agentrt.gateway.turns import Caller
+from agentrt.ir.request import Message
+from agentrt.ir.tool import ToolSpec
 from tests.unit.gateway.turns_world import Server, World, calling
 
 LONG = "a rule that matters. " * 20
 
 
-def _seen(*prompts: str, tenant: str = "", has_text: bool = False) -> dict[str, Any]:
-    world = World(Server(script=lambda _: calling("bash")))
+def _seen(
+    *prompts: str | list[Message],
+    tenant: str = "",
+    has_text: bool = False,
+    tools: tuple[ToolSpec, ...] = (),
+    **options: Any,
+) -> dict[str, Any]:
+    world = World(Server(script=lambda _: calling("bash")), **options)
 
     async def main() -> dict[str, Any]:
         for prompt in prompts:
-            await world.ask("one", prompt, caller=Caller(tenant="t"))
+            messages = [prompt] if isinstance(prompt, str) else prompt
+            await world.ask("one", *messages, caller=Caller(tenant="t"), tools=tools)
         found = prefix_view(
             world.programs.live, "one", tenant=tenant or "t", has_text=has_text
         ) or prefix_view(world.programs.live, "t/one", tenant=tenant or "t", has_text=has_text)
@@ -46,6 +57,46 @@ def test_a_clock_is_told_by_its_place_and_never_by_its_text() -> None:
 
 def test_a_conversation_that_begins_anew_is_no_break() -> None:
     assert _seen(LONG, "something else " * 30)["broken"] == 0
+
+
+@pytest.mark.parametrize("salt", ["", "of-the-tenant"])
+def test_a_salt_is_no_part_of_what_prompts_share(salt: str) -> None:
+    options: dict[str, Any] = {"salt": lambda *_: salt} if salt else {}
+    assert _seen(LONG, "something else " * 30, **options)["broken"] == 0
+    clocks = [f"{LONG}It is 2026-11-20 10:00:0{second}. {LONG}" for second in range(2)]
+    seen = _seen(*clocks, **options)
+    assert seen["shared_characters"] <= len(LONG) + 40
+    (told,) = seen["breaks"]
+    assert told["offset"] <= len(LONG) + 40
+    assert told["kind"] == "a timestamp"
+
+
+@pytest.mark.parametrize("length", range(0, 128, 5))
+def test_a_clock_right_after_the_tools_is_not_blamed_on_them(length: int) -> None:
+    tools = (ToolSpec(name="bash", description="d" * length),)
+    clocks = [[Message("system", f"It is 10:00:0{n}. {LONG}"), _user(LONG)] for n in range(2)]
+    seen = _seen(*clocks, tools=tools)
+    assert [each["kind"] for each in seen["breaks"]] in (["a timestamp"], [])
+    assert [each["message"] for each in seen["breaks"]] in ([0], [])
+    assert seen["broken"] or length < 64  # with less in front of it, it is another conversation
+
+
+def test_a_break_is_told_by_its_message_though_blocks_reach_over_several() -> None:
+    same = [Message("system", LONG + "s" * 30), _user("Go."), Message("assistant", "a")]
+    asked = [[*same, _user(f"{word} {LONG}")] for word in ("one", "two")]
+    (told,) = _seen(*asked, has_text=True)["breaks"]
+    assert (told["message"], told["role"], told["offset"]) == (3, "user", 0)
+    assert "two" in told["text"]
+
+
+def test_a_turn_taken_back_is_told_as_left_out() -> None:
+    whole = [Message("system", LONG), _user(LONG), Message("assistant", LONG), _user(LONG)]
+    (told,) = _seen(whole, whole[:2])["breaks"]
+    assert (told["message"], told["kind"]) == (1, "text was left out at the end")
+
+
+def _user(text: str) -> Message:
+    return Message("user", text)
 
 
 def test_what_is_kept_is_bounded() -> None:

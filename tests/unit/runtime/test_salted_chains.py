@@ -39,6 +39,12 @@ def test_a_salt_is_no_text() -> None:
     assert block_count(prompts[1].chain) == block_count(prompts[0].chain) + 1
 
 
+def test_a_salt_may_be_any_text_that_json_can_hold() -> None:
+    chains = PromptChains()
+    prompts = [Conversations(chains, salt=salt).prompt(_ASKED) for salt in ("\ud800", "\udfff")]
+    assert shared_blocks(prompts[0].chain, prompts[1].chain) == 0
+
+
 def test_a_program_of_ever_new_salts_is_remembered_by_its_latest() -> None:
     async def main() -> int:
         pool = Pool("m", {}, clock=SystemClock(), scheduling=Scheduling())
