@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from agentrt.ir.expression import Slot, Template, Text
 from agentrt.ir.prompt_origin import Levels, part_stability
@@ -14,13 +14,21 @@ from agentrt.ir.stability import Stability, least_stable
 
 _PARAGRAPH_END: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+(?=\S|$)")
 _LINE_END: Final = re.compile(r"\n")
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])[ \t]+(?=[A-Z]|$)")
+# After a word or a value: not after the number of an item, nor an abbreviation.
+_SENTENCE_END: Final = re.compile(r"(?:(?<=[a-z]{3}[.!?])|(?<=\A[.!?]))[ \t]+(?=[A-Z]|$)")
 _TAG: Final = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z][\w.-]*)\b[^<>]*(?<!/)>")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _STRUCTURE: Final = re.compile(r"\s*(?:<|```|~~~|[\[{(]|\|)")
+_FENCES: Final = ("```", "~~~")
+_HEADING: Final = re.compile(r"[ \t]*#{1,6}[ \t]")
+_LABEL: Final = re.compile(r".*:|[ \t]*\*\*.+\*\*", re.DOTALL)
+_NUMBERED: Final = re.compile(r"[ \t]*\d+[.)][ \t]")
+_VALUE: Final = "\ufffc"
 PARAGRAPH: Final = "\n\n"
 
 Parts = tuple[Text | Slot, ...]
+Position: TypeAlias = tuple[int, int]
+"""Which template of a prompt a block was in, and where in that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,12 @@ def blocks_of(template: Template) -> tuple[Block, ...]:
 
     Paragraphs. One that holds values is cut into its lines where each value has its label in its own
     line (`Date: {date}`), and those into sentences likewise; nothing is cut inside tags, fences or
-    brackets, or around a value that stands alone in its line.
+    brackets, or around a value that stands alone in its line. What announces something stays with
+    it: a heading with its section, a line that ends in a colon with what comes next, a numbered item
+    with those beside it.
     """
     found: list[Block] = []
-    for paragraph in _closed(_split(template.parts, _PARAGRAPH_END)):
+    for paragraph in _together(_closed(_split(template.parts, _PARAGRAPH_END))):
         found += _finer(paragraph, _LINE_END, _SENTENCE_END)
     return tuple(found)
 
@@ -53,11 +63,11 @@ def join_as_they_were(blocks: Sequence[Block]) -> Template:
     return _template(part for block in blocks for part in (*block.parts, Text(block.separator)))
 
 
-def join_moved(blocks: Sequence[tuple[Block, int]], *, cut: int = 0) -> Template:
+def join_moved(blocks: Sequence[tuple[Block, Position]], *, cut: int = 0) -> Template:
     """Blocks in a new order. What stood before another still does with what was between them.
 
     Args:
-        blocks: Each with its position in the old order.
+        blocks: Each with where it was.
         cut: The first so many are a paragraph of their own.
     """
     parts: list[Text | Slot] = []
@@ -65,46 +75,102 @@ def join_moved(blocks: Sequence[tuple[Block, int]], *, cut: int = 0) -> Template
         parts += block.parts
         if index + 1 == len(blocks):
             break
-        is_after = blocks[index + 1][1] > position and index + 1 != cut
+        following = blocks[index + 1][1]
+        is_after = following[0] == position[0] and following > position and index + 1 != cut
         parts.append(Text((block.separator if is_after else "") or PARAGRAPH))
     return _template(parts)
 
 
 def _closed(paragraphs: Iterable[Block]) -> list[Block]:
     """Paragraphs, joined where a tag or a fence is opened in one and closed in another."""
-    found: list[Block] = []
-    is_open = False
+    groups: list[list[Block]] = []
+    marks = _Marks()
     for paragraph in paragraphs:
-        if is_open:
-            before = found.pop()
-            parts = (*before.parts, Text(before.separator), *paragraph.parts)
-            paragraph = Block(parts, paragraph.separator)  # noqa: PLW2901  grown by what is open
-        found.append(paragraph)
-        is_open = _is_open("".join(p.text for p in paragraph.parts if isinstance(p, Text)))
-    return found
+        if groups and marks.are_open:
+            groups[-1].append(paragraph)
+        else:
+            groups.append([paragraph])
+            marks = _Marks()
+        marks.read("".join(p.text for p in paragraph.parts if isinstance(p, Text)))
+    return [_joined(*group) for group in groups]
 
 
-def _is_open(text: str) -> bool:
-    if text.count("```") % 2 or text.count("~~~") % 2:
-        return True
-    tags = Counter[str]()
-    for match in _TAG.finditer(text):
-        tags[match["name"]] += -1 if match["end"] else 1
-    closed = {match["name"] for match in _TAG.finditer(text) if match["end"]}
-    # A lone `<b>` that nothing in the whole prompt closes is no tag; one paragraph cannot tell, so
-    # only a tag that stands alone in its line opens a section.
-    return any(count > 0 and (name in closed or _alone(name, text)) for name, count in tags.items())
+def is_cue(block: Block) -> bool:
+    """Whether it is there to be gone on with (`Answer:`), and so belongs at the very end."""
+    return _shown(block).rstrip().endswith(":")
 
 
-def _alone(name: str, text: str) -> bool:
-    return re.search(rf"(?m)^[ \t]*<{re.escape(name)}\b[^<>]*>[ \t]*$", text) is not None
+def _together(pieces: Iterable[Block]) -> list[Block]:
+    """Paragraphs or lines, joined where one would say nothing, or something else, without the other."""
+    groups: list[list[Block]] = []
+    is_section = False
+    for piece in pieces:
+        text = _shown(piece)
+        is_heading = _HEADING.match(text) is not None
+        if groups and (
+            _announces(before := _shown(groups[-1][-1]))
+            or (is_section and not is_heading)
+            or (_NUMBERED.match(text) is not None and _NUMBERED.match(before) is not None)
+        ):
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+        is_section = is_section or is_heading
+    return [_joined(*group) for group in groups]
+
+
+def _announces(text: str) -> bool:
+    last = text.rstrip().rpartition("\n")[2]
+    return _HEADING.match(last) is not None or _LABEL.fullmatch(last) is not None
+
+
+def _joined(*blocks: Block) -> Block:
+    parts = [part for block in blocks for part in (*block.parts, Text(block.separator))]
+    return Block(tuple(parts[:-1]), blocks[-1].separator)
+
+
+def _shown(block: Block) -> str:
+    return "".join(part.text if isinstance(part, Text) else _VALUE for part in block.parts)
+
+
+class _Marks:
+    """Fences and tags that were opened so far, and not closed."""
+
+    def __init__(self) -> None:
+        self._fences = Counter[str]()
+        self._tags = Counter[str]()
+        self._known: set[str] = set()
+
+    def read(self, text: str) -> None:
+        self._fences.update({fence: text.count(fence) for fence in _FENCES})
+        for match in _TAG.finditer(text):
+            self._tags[match["name"]] += -1 if match["end"] else 1
+            # A lone `<b>` that nothing in the whole prompt closes is no tag; one paragraph cannot
+            # tell, so only a tag that stands alone in its line opens a section.
+            if match["end"] or _stands_alone(match):
+                self._known.add(match["name"])
+
+    @property
+    def are_open(self) -> bool:
+        return any(count % 2 for count in self._fences.values()) or any(
+            self._tags[name] > 0 for name in self._known
+        )
+
+
+def _stands_alone(match: re.Match[str]) -> bool:
+    text = match.string
+    before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+    end = text.find("\n", match.end())
+    return not before.strip() and not text[match.end() : len(text) if end < 0 else end].strip()
 
 
 def _finer(block: Block, pattern: re.Pattern[str], *patterns: re.Pattern[str]) -> list[Block]:
     """`block`, cut at `pattern` and then further, where that is safe."""
-    if not any(isinstance(part, Slot) for part in block.parts):
+    shown = _shown(block)
+    is_lines = "\n" in shown or _NUMBERED.match(shown) is not None
+    if _VALUE not in shown or is_cue(block) or (is_lines and not patterns):
         return [block]
-    pieces = _split(block.parts, pattern)
+    pieces = _together(_split(block.parts, pattern))
     if not all(_is_whole(piece) for piece in pieces):
         pieces = [Block(block.parts)]
     if patterns:

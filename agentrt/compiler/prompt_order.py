@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentrt.compiler.prompt_blocks import Block, Parts, blocks_of, join_moved
+from agentrt.compiler.prompt_blocks import Block, Parts, Position, blocks_of, is_cue, join_moved
 from agentrt.ir.expression import NodeId, Slot, Text
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import AgentNode, LLMNode
@@ -50,7 +50,8 @@ def ordered(node: LLMNode | AgentNode, levels: Levels, siblings: Siblings) -> Pr
 
     Sorted by stability, and by where they were among equals. Of the system message, what changes
     with the run or more often goes to the user message; all of it does not, since then nothing
-    would be left to say what the rest is for.
+    would be left to say what the rest is for. What ends in a colon at the very end stays there: the
+    model goes on from it.
     """
     prompt = node.prompt
     if node.layout not in ("S2", "S3"):
@@ -62,11 +63,16 @@ def ordered(node: LLMNode | AgentNode, levels: Levels, siblings: Siblings) -> Pr
         stays = [True] * len(system)
     moved = [block for block, stay in zip(system, stays, strict=True) if not stay]
     body = _numbered([moved, *map(blocks_of, prompt.context), blocks_of(prompt.user)])
-    by_order = sorted(body, key=lambda each: (_order(each[0], levels, shared), each[1]))
+    cue = [each for each in body[-1:] if is_cue(each[0])]
+    rest = body[: len(body) - len(cue)]
+    rest.sort(key=lambda each: (_order(each[0], levels, shared), each[1]))
+    by_order = rest + cue
     if not moved and by_order == body:
         return prompt
-    kept = [(block, at) for at, (block, stay) in enumerate(zip(system, stays, strict=True)) if stay]
-    first = sum(shared is not None and block.parts in shared.blocks for block, _ in by_order)
+    kept = [
+        (block, (0, at)) for at, (block, stay) in enumerate(zip(system, stays, strict=True)) if stay
+    ]
+    first = sum(shared is not None and block.parts in shared.blocks for block, _ in rest)
     return PromptTemplate(
         user=join_moved(by_order, cut=first),
         system=join_moved(kept) if kept else None,
@@ -93,16 +99,12 @@ def _stays(block: Block, levels: Levels, shared: Shared | None) -> bool:
     return shared is None or shared.is_system_common or block.parts in shared.blocks
 
 
-def _numbered(templates: Sequence[Sequence[Block]]) -> list[tuple[Block, int]]:
-    """Blocks with their positions; those of different templates are no neighbours."""
-    found: list[tuple[Block, int]] = []
-    position = 0
-    for blocks in templates:
-        for block in blocks:
-            found.append((block, position))
-            position += 1
-        position += 1
-    return found
+def _numbered(templates: Sequence[Sequence[Block]]) -> list[tuple[Block, Position]]:
+    return [
+        (block, (template, at))
+        for template, blocks in enumerate(templates)
+        for at, block in enumerate(blocks)
+    ]
 
 
 def _shared(group: Sequence[LLMNode], levels: Levels) -> Shared:

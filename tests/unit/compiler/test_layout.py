@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.compiler.prefix import prompt_prefixes
 from agentrt.errors import DefinitionError, GraphError, PromptError
 from agentrt.ir.examples import Cluster, ExampleBank, example_bank
-from agentrt.ir.expression import Slot, Template, Text
+from agentrt.ir.expression import Slot, Template, Text, Use
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import AgentNode, LLMNode
+from agentrt.ir.prompt import PromptTemplate
 from agentrt.ir.prompt_origin import segments, walk_levels
 from agentrt.ir.request import Request
 from agentrt.ir.stability import least_stable
@@ -51,6 +54,13 @@ def text(template: Template | None) -> str:
     )
 
 
+def template_of(written: str) -> Template:
+    """`text` undone."""
+    pieces = re.split(r"\{(\w+)\}", written)
+    parts = [Slot(Use(p)) if at % 2 else Text(p) for at, p in enumerate(pieces) if p]
+    return Template(tuple(parts))
+
+
 def laid(graph: Graph, node_id: str) -> tuple[str, str]:
     """The system and user templates of a node after the pass."""
     node = Layout().run(graph).by_id[node_id]
@@ -75,7 +85,7 @@ def asking(question: str) -> str:
 def test_what_changes_moves_behind_what_does_not_and_out_of_the_system_message() -> None:
     assert laid(asking.trace().graph, "ask") == (
         "You are kind. Never lie.\n\nBe brief.",
-        "Answer in one line.\nQuestion: {question}\n\nIt is {now} now. Date: {now}\n{look}",
+        "Answer in one line.\nQuestion: {question}\n\nIt is {now} now. Date: {now}\n\n{look}",
     )
 
 
@@ -104,6 +114,67 @@ def test_values_inside_tags_and_fences_stay_where_they_are() -> None:
 
     _, user = laid(w.trace().graph, "fenced")
     assert user == "Sum up.\n\n```\n{a}\n```\n\n<doc>\n\n{look}\n\n</doc>"
+
+
+def moved(template: Template) -> str:
+    """A user message laid out: `{question}` is the workflow's input, `{look}` a tool's result."""
+    plain = asking.trace().graph
+    nodes = [
+        replace(node, prompt=PromptTemplate(user=template)) if isinstance(node, LLMNode) else node
+        for node in plain.nodes
+    ]
+    graph = replace(plain, nodes=tuple(nodes))
+    return laid(graph, "ask")[1]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("Passages:\n\n{look}\n\nBe brief.", "Be brief.\n\nPassages:\n\n{look}"),
+        ("Seen on {look}:\n\nIt was {look}\n\nGo.", "Go.\n\nSeen on {look}:\n\nIt was {look}"),
+        ("**Seen**\n\nIt was {look}\n\nGo.", "Go.\n\n**Seen**\n\nIt was {look}"),
+        ("Here:\nIt is {look}\nGo on.", "Go on.\n\nHere:\nIt is {look}"),
+        (
+            "# Seen\n\nIt was {look}\n\nBelieve it.\n\n# Rules\n\nBe brief.",
+            "# Rules\n\nBe brief.\n\n# Seen\n\nIt was {look}\n\nBelieve it.",
+        ),
+        (
+            "# A\n\n## B\n\nIt is {look}\n\n## C\n\nGo.",
+            "## C\n\nGo.\n\n# A\n\n## B\n\nIt is {look}",
+        ),
+        (
+            "1. Look.\n\n2. Read of {look} there.\n\n3. Say.\n\nBe brief.",
+            "Be brief.\n\n1. Look.\n\n2. Read of {look} there.\n\n3. Say.",
+        ),
+        (
+            "1. Look.\n2. Read of {look} there.\n3. Say.\n\nGo.",
+            "Go.\n\n1. Look.\n2. Read of {look} there.\n3. Say.",
+        ),
+        ("It was {look}\n\nAnswer:", "It was {look}\n\nAnswer:"),
+        ("{look}\n\nBe brief.\n\nQ: {question}\nA:", "Be brief.\n\n{look}\n\nQ: {question}\nA:"),
+    ],
+)
+def test_what_announces_something_stays_with_it(written: str, expected: str) -> None:
+    assert moved(template_of(written)) == expected
+
+
+def test_what_the_model_goes_on_from_stays_last_among_siblings_too() -> None:
+    @llm(layout="S2")
+    def one(text: str) -> Prompt[str]:
+        return Prompt(f"{text}\n\nAs a lawyer.\n\nYour words:")
+
+    @llm(layout="S2")
+    def other(text: str) -> Prompt[str]:
+        return Prompt(f"{text}\n\nAs a doctor.\n\nYour words:")
+
+    @workflow
+    def w(at: str) -> list[str]:
+        found = look(at)
+        return [one(found), other(found)]
+
+    graph = w.trace().graph
+    assert laid(graph, "one")[1] == "{look}\n\nAs a lawyer.\n\nYour words:"
+    assert laid(graph, "other")[1] == "{look}\n\nAs a doctor.\n\nYour words:"
 
 
 def test_authors_overrule_what_sources_suggest() -> None:
