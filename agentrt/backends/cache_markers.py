@@ -75,32 +75,30 @@ def break_even_uses(ttl: Ttl) -> float:
 def markers(prefixes: Sequence[Prefix], *, least_tokens: int = 1024) -> tuple[Marker, ...]:
     """At most four markers, those that save most, in the order of the prompt.
 
-    Longer lives come first, as Anthropic asks: a marker that would live longer than one before it
-    lives as long as that one.
+    Longer lives come first, as Anthropic asks: of all ways to let the first so many live for an hour
+    and the others for five minutes, the one that saves most.
 
     Args:
         prefixes: In the order of the prompt.
         least_tokens: What the model caches at least: 512, 1,024 or 4,096; shorter ones are not marked.
     """
+    able = [prefix for prefix in prefixes if prefix.tokens >= least_tokens]
+    ways = [_way(able, long) for long in range(len(able) + 1)]
+    return max(ways, key=lambda way: way[0])[1]
+
+
+def _way(prefixes: Sequence[Prefix], long: int) -> tuple[float, tuple[Marker, ...]]:
+    """What is saved where the first `long` prefixes may live for an hour, and by which markers."""
     worth: list[tuple[float, int, Ttl]] = []
-    lives: tuple[Ttl, ...] = ("5m", "1h")
     for index, prefix in enumerate(prefixes):
-        prices = [cost(prefix, life) for life in lives]
-        price = min(prices)
-        ttl = lives[prices.index(price)]
-        saved = (prefix.uses - price) * prefix.tokens
-        if prefix.tokens >= least_tokens and saved > 0:
+        ttl: Ttl = "1h" if index < long else "5m"
+        saved = (prefix.uses - cost(prefix, ttl)) * prefix.tokens
+        if saved > 0:
             worth.append((saved, index, ttl))
-    chosen = sorted(
-        sorted(worth, key=lambda each: (-each[0], -each[1]))[:MOST_BREAKPOINTS],
-        key=lambda each: each[1],
-    )
-    found: list[Marker] = []
-    for _, index, ttl in chosen:
-        is_short = bool(found) and found[-1].ttl == "5m"
-        life: Ttl = "5m" if is_short else ttl
-        found.append(Marker(prefixes[index].message, life, prefixes[index].chars))
-    return tuple(found)
+    chosen = sorted(worth, key=lambda each: (-each[0], -each[1]))[:MOST_BREAKPOINTS]
+    chosen.sort(key=lambda each: each[1])
+    found = [Marker(prefixes[at].message, ttl, prefixes[at].chars) for _, at, ttl in chosen]
+    return sum(saved for saved, _, _ in chosen), tuple(found)
 
 
 def cache_key(prefixes: Sequence[Prefix], texts: Sequence[str], *, salt: str = "") -> str:
@@ -123,10 +121,10 @@ def with_markers(body: Mapping[str, Any], wanted: Sequence[Marker]) -> dict[str,
     """A chat request's `body` with `cache_control` where `wanted`; `body` itself is not changed.
 
     Text content becomes a list of one part, or of two where a marker stands in it, which servers that
-    speak both formats take. Markers for
+    speak both formats take. No part is marked or made that says nothing: such are refused. Markers for
     what the body does not have are left out, and all of them where the client has set its own.
     """
-    if "cache_control" in repr(body.get("messages")) or "cache_control" in repr(body.get("tools")):
+    if _is_marked(body):
         return dict(body)
     made = dict(body)
     messages: list[Any] = list(body["messages"]) if is_array(body.get("messages")) else []
@@ -143,17 +141,35 @@ def with_markers(body: Mapping[str, Any], wanted: Sequence[Marker]) -> dict[str,
     return made
 
 
+def _is_marked(body: Mapping[str, Any]) -> bool:
+    """Whether somebody has marked it; text that only speaks of markers is none."""
+    tools, messages = body.get("tools"), body.get("messages")
+    places: list[Any] = [body, *(tools if is_array(tools) else ())]
+    for message in messages if is_array(messages) else ():
+        places.append(message)
+        content = message.get("content") if is_object(message) else None
+        if is_array(content):
+            places += content
+    return any(is_object(place) and place.get("cache_control") is not None for place in places)
+
+
 def _marked(message: Any, control: Mapping[str, str], chars: int | None) -> Any:
     if not is_object(message):
         return message
     content = message.get("content")
-    if isinstance(content, str) and content:
+    if isinstance(content, str):
         texts = [content] if chars is None else [content[:chars], content[chars:]]
-        parts: list[Any] = [{"type": "text", "text": text} for text in texts if text]
-        if len(parts) > 1:
-            return {**message, "content": [{**parts[0], "cache_control": dict(control)}, parts[1]]}
-    elif is_array(content) and content and is_object(content[-1]):
+        parts: list[Any] = [{"type": "text", "text": text} for text in texts]
+    elif is_array(content) and content and chars is None:
         parts = list(content)
     else:
         return message
-    return {**message, "content": [*parts[:-1], {**parts[-1], "cache_control": dict(control)}]}
+    at = len(parts) - 1 if chars is None else 0
+    if any(_is_blank(part) for part in parts[at:]):
+        return message
+    parts[at] = {**parts[at], "cache_control": dict(control)}
+    return {**message, "content": parts}
+
+
+def _is_blank(part: Any) -> bool:
+    return not is_object(part) or (part.get("type") == "text" and not str(part.get("text")).strip())

@@ -105,13 +105,17 @@ def stable_beginning(request: Request) -> Prefix | None:
 
 
 def _whole(request: Request) -> Prefix | None:
-    """All of it, where an answer to the next turn is expected to begin with it."""
+    """All of it that says something, where an answer to the next turn is expected to begin with it."""
     hints = request.hints
-    if hints.is_last or not hints.hold_s or not request.messages:
+    if hints.is_last or not hints.hold_s:
         return None
-    chars = _tool_chars(request) + sum(_chars(message) for message in request.messages)
+    messages = request.messages
+    last = next((at for at in reversed(range(len(messages))) if messages[at].content.strip()), None)
+    if last is None:
+        return None
+    chars = _tool_chars(request) + sum(_chars(message) for message in messages[: last + 1])
     return Prefix(
-        message=len(request.messages) - 1,
+        message=last,
         tokens=chars // _CHARACTERS_PER_TOKEN,
         stability="turn",
         uses=_LIKELY_USES,

@@ -71,3 +71,10 @@ def test_the_key_is_of_what_is_stable_alone() -> None:
     assert len(keys) == 1
     assert shared_key(_request(stable_chars=len(RULES) - 1)) not in keys
     assert shared_key(_request(stable_chars=100)) == ""
+
+
+def test_a_turn_that_ends_with_an_empty_result_is_marked_at_what_says_something() -> None:
+    said = (Message("user", RULES), Message("assistant", "I look."), Message("tool", ""))
+    request = Request(messages=said, hints=Hints(hold_s=5.0))
+    body = PromptMarking().marked(request_body(request, model="m"), request, now=0.0)
+    assert ["cache_control" in str(each) for each in body["messages"]] == [False, True, False]
