@@ -27,8 +27,8 @@ _VALUE: Final = "\ufffc"
 PARAGRAPH: Final = "\n\n"
 
 Parts = tuple[Text | Slot, ...]
-Position: TypeAlias = tuple[int, int]
-"""Which template of a prompt a block was in, and where in that."""
+Position: TypeAlias = tuple[int, int, int]
+"""Where a block was: which template of a prompt, which paragraph of that, which block of both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,21 @@ def join_moved(blocks: Sequence[tuple[Block, Position]], *, cut: int = 0) -> Tem
         if index + 1 == len(blocks):
             break
         following = blocks[index + 1][1]
-        is_after = following[0] == position[0] and following > position and index + 1 != cut
-        parts.append(Text((block.separator if is_after else "") or PARAGRAPH))
+        is_after = following > position and (
+            following[:2] == position[:2] or (following[0], following[2] - 1) == position[::2]
+        )
+        parts.append(Text((block.separator if is_after and index + 1 != cut else "") or PARAGRAPH))
     return _template(parts)
+
+
+def placed(blocks: Sequence[Block], *, template: int) -> list[tuple[Block, Position]]:
+    """Blocks of a template, each with where it is."""
+    found: list[tuple[Block, Position]] = []
+    paragraph = 0
+    for at, block in enumerate(blocks):
+        found.append((block, (template, paragraph, at)))
+        paragraph += _PARAGRAPH_END.match(block.separator) is not None
+    return found
 
 
 def _closed(paragraphs: Iterable[Block]) -> list[Block]:

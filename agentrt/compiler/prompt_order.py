@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentrt.compiler.prompt_blocks import Block, Parts, Position, blocks_of, is_cue, join_moved
+from agentrt.compiler.prompt_blocks import Block, Parts, blocks_of, is_cue, join_moved, placed
 from agentrt.ir.expression import NodeId, Slot, Text
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import AgentNode, LLMNode
@@ -57,21 +57,21 @@ def ordered(node: LLMNode | AgentNode, levels: Levels, siblings: Siblings) -> Pr
     if node.layout not in ("S2", "S3"):
         return prompt
     shared = siblings.get(node.id)
-    system = () if prompt.system is None else blocks_of(prompt.system)
-    stays = [_stays(block, levels, shared) for block in system]
+    system = [] if prompt.system is None else placed(blocks_of(prompt.system), template=0)
+    stays = [_stays(block, levels, shared) for block, _ in system]
     if not any(stays) and not (shared is not None and not shared.is_system_common):
         stays = [True] * len(system)
-    moved = [block for block, stay in zip(system, stays, strict=True) if not stay]
-    body = _numbered([moved, *map(blocks_of, prompt.context), blocks_of(prompt.user)])
+    moved = [each for each, stay in zip(system, stays, strict=True) if not stay]
+    body = list(moved)
+    for template, written in enumerate((*prompt.context, prompt.user), 1):
+        body += placed(blocks_of(written), template=template)
     cue = [each for each in body[-1:] if is_cue(each[0])]
     rest = body[: len(body) - len(cue)]
     rest.sort(key=lambda each: (_order(each[0], levels, shared), each[1]))
     by_order = rest + cue
     if not moved and by_order == body:
         return prompt
-    kept = [
-        (block, (0, at)) for at, (block, stay) in enumerate(zip(system, stays, strict=True)) if stay
-    ]
+    kept = [each for each, stay in zip(system, stays, strict=True) if stay]
     first = sum(shared is not None and block.parts in shared.blocks for block, _ in rest)
     return PromptTemplate(
         user=join_moved(by_order, cut=first),
@@ -97,14 +97,6 @@ def _stays(block: Block, levels: Levels, shared: Shared | None) -> bool:
     if rank(block.stability(levels)) >= _FIRST_THAT_MOVES:
         return False
     return shared is None or shared.is_system_common or block.parts in shared.blocks
-
-
-def _numbered(templates: Sequence[Sequence[Block]]) -> list[tuple[Block, Position]]:
-    return [
-        (block, (template, at))
-        for template, blocks in enumerate(templates)
-        for at, block in enumerate(blocks)
-    ]
 
 
 def _shared(group: Sequence[LLMNode], levels: Levels) -> Shared:

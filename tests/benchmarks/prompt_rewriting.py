@@ -3,13 +3,15 @@
     python -m tests.benchmarks.prompt_rewriting [--runs N] [--rounds N] [--vllm URL | --imitated]
         [--json FILE]
 
-Each run is one program: a summary of retrieved text, an agent of five turns with four tools, and three
-reviewers of one text, with a clock in the system prompt, tools unsorted, and what was retrieved before
-the instructions. Runs go one after another, as one user's do. Forms: `S0`, as written; `S1`, the
-default; `S2`, blocks moved. Each form starts on a cold cache (an engine of its own, or a salt of its
-own with --vllm), and the order of the forms is rotated from round to round. `computed` are prompt
-tokens that the engine did not find cached, by its own count. --imitated asks no model: tokens of four
-characters and a cache of whole blocks of 16 that forgets nothing; its times mean nothing.
+Each run is four programs, one after another, as one user's are: a summary of retrieved text, an agent
+of five turns with four tools, three reviewers of one text, and an agent of five turns of the older sort
+(scratchpad), whose transcript is text and whose system prompt says the time anew each turn. All have a
+clock in the system prompt or before it, tools are unsorted, and what was retrieved comes before the
+instructions. Forms: `S0`, as written; `S1`, the default; `S2`, blocks moved. Each form starts on a cold
+cache (an engine of its own, or a salt of its own with --vllm), and the order of the forms is rotated
+from round to round. `computed` are prompt tokens that the engine did not find cached, by its own count.
+--imitated asks no model: tokens of four characters and a cache of whole blocks of 16 that forgets
+nothing; its times mean nothing.
 
 What it does not show: whether answers are as good (`agentrt prefix check` compares them); engines
 under load, where caches overflow; models that decode slowly against prefill, where less is won; agents
@@ -23,7 +25,7 @@ import asyncio
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +35,7 @@ from agentrt.backends.registry import connect
 from agentrt.clock import SystemClock
 from agentrt.ir.node import Layout
 from agentrt.testing import ScriptedBackend
-from tests.benchmarks.prompt_rewriting_work import Asked, Steered, programs, turns_of
+from tests.benchmarks.prompt_rewriting_work import KINDS, Asked, Steered, programs, turns_of
 
 FORMS: tuple[Layout, ...] = ("S0", "S1", "S2")
 END_TO_END_TARGET = 1.8
@@ -48,23 +50,28 @@ class Measured:
     Attributes:
         append_only: Prompt tokens that the agents' turns computed, against the least possible: those
             of each last turn, less what its first turn found.
+        kinds_s: What programs of each kind took of `wall_s`.
     """
 
     form: Layout
     round: int
     wall_s: float
+    kinds_s: Mapping[str, float]
     prompt_tokens: int
     computed_tokens: int
+    completion_tokens: int
     append_only: float
     answers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One form over all rounds: medians."""
+    """One form over all rounds: medians. `kinds` are speedups of programs of each kind."""
 
     form: Layout
     wall_s: float
+    completion_tokens: int
+    kinds: Mapping[str, float]
     prompt_tokens: int
     computed_tokens: int
     append_only: float
@@ -78,24 +85,27 @@ async def measure(form: Layout, number: int, runs: int, backend: Backend, salt: 
     clock = SystemClock()
     steered = Steered(backend, salt=salt)
     await steered.capabilities()  # loading is not what is measured
-    workflow = programs(form)
+    names: list[str] = []
+    kinds_s = dict.fromkeys(KINDS, 0.0)
     async with Runtime(steered) as runtime:
-        begun_s = clock.now()
-        names: list[str] = []
         for run in range(runs):
             question = _QUESTIONS[run % len(_QUESTIONS)]
-            result = await runtime.start(workflow.bind(question, str(run))).wait()
-            if result.status != "finished":
-                raise RuntimeError(f"{form}: {result.errors}")
-            names.append(result.run_id)
-        wall_s = clock.now() - begun_s
+            for kind, workflow in programs(form).items():
+                begun_s = clock.now()
+                result = await runtime.start(workflow.bind(question, str(run))).wait()
+                kinds_s[kind] += clock.now() - begun_s
+                if result.status != "finished":
+                    raise RuntimeError(f"{form}: {result.errors}")
+                names.append(result.run_id)
     asked = steered.asked
     return Measured(
         form=form,
         round=number,
-        wall_s=wall_s,
+        wall_s=sum(kinds_s.values()),
+        kinds_s=kinds_s,
         prompt_tokens=sum(one.usage.prompt_tokens for one in asked),
         computed_tokens=sum(_computed(one) for one in asked),
+        completion_tokens=sum(one.usage.completion_tokens for one in asked),
         append_only=_append_only(asked, names),
         answers=tuple(
             f"{names.index(one.run)}/{one.node_id}: {one.text}"
@@ -120,6 +130,8 @@ def rows(measured: Sequence[Measured]) -> list[Row]:
                 wall_s=wall_s,
                 prompt_tokens=int(statistics.median(one.prompt_tokens for one in found)),
                 computed_tokens=int(statistics.median(one.computed_tokens for one in found)),
+                completion_tokens=int(statistics.median(one.completion_tokens for one in found)),
+                kinds={kind: _kind_s(base, kind) / _kind_s(found, kind) for kind in KINDS},
                 append_only=statistics.median(one.append_only for one in found),
                 speedup=base_s / wall_s,
                 is_repeatable=len({one.answers for one in found}) == 1,
@@ -129,18 +141,27 @@ def rows(measured: Sequence[Measured]) -> list[Row]:
     return made
 
 
+def _kind_s(measured: Sequence[Measured], kind: str) -> float:
+    return statistics.median(one.kinds_s[kind] for one in measured)
+
+
 def table(found: Sequence[Row], *, is_imitated: bool = False) -> str:
     """The rows, and the targets."""
     lines = [
-        f"{'form':6}{'wall s':>9}{'speedup':>9}{'prompt':>9}{'computed':>10}{'append-only':>13}"
-        f"{'repeatable':>12}{'same as S0':>12}"
+        f"{'form':6}{'wall s':>9}{'speedup':>9}{'prompt':>9}{'computed':>10}{'written':>9}"
+        f"{'append-only':>13}{'repeatable':>12}{'same as S0':>12}"
     ]
     lines += [
         f"{row.form:6}{row.wall_s:9.2f}{row.speedup:9.2f}{row.prompt_tokens:9,}"
-        f"{row.computed_tokens:10,}{row.append_only:13.3f}{row.is_repeatable!s:>12}"
-        f"{row.same_answers:12.0%}"
+        f"{row.computed_tokens:10,}{row.completion_tokens:9,}{row.append_only:13.3f}"
+        f"{row.is_repeatable!s:>12}{row.same_answers:12.0%}"
         for row in found
     ]
+    lines += ["", "speedup by kind of program", "".join(f"{kind:>12}" for kind in ("form", *KINDS))]
+    lines += [
+        f"{row.form:>12}" + "".join(f"{row.kinds[kind]:12.2f}" for kind in KINDS) for row in found
+    ]
+    lines.append("")
     last = found[-1]
     lines.append(
         f"targets: {END_TO_END_TARGET}x end to end: "
@@ -163,6 +184,8 @@ def _append_only(asked: Sequence[Asked], names: Sequence[str]) -> float:
     computed = least = 0
     for name in names:
         turns = turns_of(asked, name)
+        if not turns:
+            continue
         computed += sum(map(_computed, turns))
         least += turns[-1].usage.prompt_tokens - turns[0].usage.cached_tokens
     return computed / max(least, 1)

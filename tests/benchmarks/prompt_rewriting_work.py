@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
-from agentrt import Prompt, agent, llm, tool, workflow
+from agentrt import Prompt, agent, llm, loop, tool, workflow
 from agentrt.backends.base import Backend, OnChunk
 from agentrt.dsl.workflow import Workflow
 from agentrt.ir.node import Layout
@@ -68,6 +68,31 @@ def list_hosts(group: str = "all") -> str:
     return f"{group}: a1, a2, b1"
 
 
+@tool(effects="none")
+def begin(question: str) -> list[str]:
+    """What is known before the first turn."""
+    return [f"(the report says that {question})"]
+
+
+@tool(effects="none")
+def read_turn(run: str, done: list[str]) -> str:
+    """What the clock is asked with."""
+    return str(int(run) * 10 + len(done))
+
+
+@tool(effects="none")
+def note(done: list[str], thought: str) -> list[str]:
+    """The transcript after a turn: a thought, and what was seen."""
+    seen = f"Seen: {'10:00 timeout was seen; ' * 8}"
+    return [*done, f"Thought: {thought}", seen]
+
+
+@tool(effects="none")
+def has_ended(done: list[str]) -> bool:
+    """Whether all turns were taken."""
+    return len(done) > 2 * TURNS
+
+
 _TOOLS: list[Any] = [write_note, search_logs, read_file, list_hosts]
 _ASKED = [
     ("search_logs", '{"query": "timeout"}'),
@@ -77,9 +102,23 @@ _ASKED = [
 ]
 
 
-def programs(layout: Layout) -> Workflow[..., list[str]]:
-    """A run: retrieval with a summary, an agent of five turns, and three reviewers of one text."""
+KINDS = ("summary", "agent", "reviewers", "scratchpad")
 
+Program: TypeAlias = Workflow[..., Any]
+
+
+def programs(layout: Layout) -> dict[str, Program]:
+    """By kind: a summary of what was retrieved, an agent, three reviewers of one text, and an agent of
+    the older sort, whose transcript is text and whose system prompt says the time anew each turn."""
+    return {
+        "summary": _summary(layout),
+        "agent": _agent(layout),
+        "reviewers": _reviewers(layout),
+        "scratchpad": _scratchpad(layout),
+    }
+
+
+def _summary(layout: Layout) -> Program:
     @llm(layout=layout, max_tokens=24, temperature=0.0)
     def summarise(passages: list[str], question: str, now: str) -> Prompt[str]:
         return Prompt(
@@ -87,6 +126,14 @@ def programs(layout: Layout) -> Workflow[..., list[str]]:
             system=f"You are an assistant for operators. The time is {now}.\n\n{_RULES}",
         )
 
+    @workflow
+    def summary(question: str, run: str) -> str:
+        return summarise(retrieve(question), question, clock(run))
+
+    return summary
+
+
+def _agent(layout: Layout) -> Program:
     @agent(tools=_TOOLS, layout=layout, max_turns=TURNS, max_tokens=16, temperature=0.0)
     def triage(issue: str, run: str, now: str) -> Prompt[str]:
         return Prompt(
@@ -94,6 +141,14 @@ def programs(layout: Layout) -> Workflow[..., list[str]]:
             system=f"Current time: {now}. Session {run}.\n\nYou are on call.\n\n{_RULES}",
         )
 
+    @workflow
+    def on_call(question: str, run: str) -> str:
+        return triage(question, run, clock(run))
+
+    return on_call
+
+
+def _reviewers(layout: Layout) -> Program:
     @llm(layout=layout, max_tokens=16, temperature=0.0)
     def review(role: str, text: list[str], now: str) -> Prompt[str]:
         return Prompt(
@@ -102,14 +157,31 @@ def programs(layout: Layout) -> Workflow[..., list[str]]:
         )
 
     @workflow
-    def incident(question: str, run: str) -> list[str]:
+    def reviews(question: str, run: str) -> list[str]:
         now = clock(run)
         found = retrieve(question)
-        summary = summarise(found, question, now)
-        said = triage(question, run, now)
-        return [summary, said, *(review(role, found, now) for role in REVIEWERS)]
+        return [review(role, found, now) for role in REVIEWERS]
 
-    return incident
+    return reviews
+
+
+def _scratchpad(layout: Layout) -> Program:
+    @llm(layout=layout, max_tokens=16, temperature=0.0)
+    def think(issue: str, done: list[str], now: str) -> Prompt[str]:
+        return Prompt(
+            f"Find out why {issue}.\n\nDone so far:\n\n{done}\n\nThought:",
+            system=f"You are on call. The time is {now}.\n\n{_RULES}",
+        )
+
+    @workflow
+    def thinking(question: str, run: str) -> list[str]:
+        def step(done: list[str]) -> list[str]:
+            thought = think(question, done, clock(read_turn(run, done)))
+            return note(done, thought)
+
+        return loop(step, begin(question), until=has_ended, max_steps=TURNS)
+
+    return thinking
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +219,8 @@ class Steered:
         self.asked.append(
             Asked(request.node_id, request.program_id, completion.usage, completion.text)
         )
+        if request.node_id.endswith("think"):
+            return replace(completion, text="I should look at the logs of one more host.")
         turn = sum(message.role == "assistant" for message in request.messages)
         if not request.tools:
             return completion

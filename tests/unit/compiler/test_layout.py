@@ -85,7 +85,7 @@ def asking(question: str) -> str:
 def test_what_changes_moves_behind_what_does_not_and_out_of_the_system_message() -> None:
     assert laid(asking.trace().graph, "ask") == (
         "You are kind. Never lie.\n\nBe brief.",
-        "Answer in one line.\nQuestion: {question}\n\nIt is {now} now. Date: {now}\n\n{look}",
+        "Answer in one line.\nQuestion: {question}\n\nIt is {now} now.\n\nDate: {now}\n\n{look}",
     )
 
 
@@ -156,6 +156,15 @@ def moved(template: Template) -> str:
 )
 def test_what_announces_something_stays_with_it(written: str, expected: str) -> None:
     assert moved(template_of(written)) == expected
+
+
+def test_paragraphs_stay_apart_when_what_was_between_them_moves() -> None:
+    assert moved(template_of("Be kind. It is {look} now.\n\nRule 1.")) == (
+        "Be kind.\n\nRule 1.\n\nIt is {look} now."
+    )
+    assert moved(template_of("Be kind.\nIt is {look} now.\nBe quick.")) == (
+        "Be kind.\nBe quick.\n\nIt is {look} now."
+    )
 
 
 def test_what_the_model_goes_on_from_stays_last_among_siblings_too() -> None:
