@@ -19,7 +19,8 @@ from agentrt.planner.task import Reference, Task
 
 _HEAD = re.compile(r"\s*\$?([0-9]{1,9})\s*[.:)=]?\s*")
 _TOOL = re.compile(r"([^\s(),=\"]+)\s*\(")
-_JOIN = re.compile(r"\s*(?:[0-9]{1,9}\s*[.:)]?\s*)?join\s*(\(\s*\))?\s*")
+# Spaces are matched by one part of it each time: two that could share them take quadratic time.
+_JOIN = re.compile(r"\s*(?:[0-9]{1,9}(?:\s*[.:)])?\s*)?join(?:\s*(\(\s*\)))?\s*")
 _NAME = re.compile(r"\s*([^\s=,(){}\[\]\"$]+)\s*=")
 _SPACE = re.compile(r"[ \t]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")

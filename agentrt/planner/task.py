@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agentrt.ir.expression import Step, project
+from agentrt.ir.expression import Step
 from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.schema import Json
 
@@ -68,17 +68,27 @@ def resolved(value: Any, results: Mapping[int, Json]) -> Json:
         LookupError: a result has no such part; the message names the reference.
     """
     if isinstance(value, Reference):
-        try:
-            return project(results[value.task], value.path)
-        except (LookupError, AttributeError, TypeError):
-            raise LookupError(
-                f"{value} leads nowhere: task {value.task} has no such part"
-            ) from None
+        return _part(results[value.task], value)
     if is_list(value):
         return [resolved(item, results) for item in value]
     if is_object(value):
         return {name: resolved(item, results) for name, item in value.items()}
     return value
+
+
+def _part(result: Json, reference: Reference) -> Json:
+    part = result
+    for step in reference.path:
+        # Not `project`: that reads attributes of Python objects, and a text has methods.
+        found: Sequence[Json] = ()
+        if isinstance(step, int):
+            found = part[step : step + 1] if is_list(part) or isinstance(part, str) else ()
+        elif is_object(part) and step in part:
+            found = (part[step],)
+        if not found:
+            raise LookupError(f"{reference} leads nowhere: task {reference.task} has no such part")
+        part = found[0]
+    return part
 
 
 def written(value: Any) -> str:

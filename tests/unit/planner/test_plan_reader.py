@@ -228,6 +228,13 @@ def test_a_line_without_end_does_not_fill_memory() -> None:
     assert sum(map(len, reader._pieces)) == MAX_LINE + 1
 
 
+@pytest.mark.parametrize("word", ["1", "join", "1 search"])
+def test_a_line_of_spaces_is_read_in_linear_time(word: str) -> None:
+    """Minutes, where two parts of a pattern may share the spaces among them."""
+    (event,) = _read(f"{word}{' ' * (MAX_LINE - 20)}x")
+    assert isinstance(event, (BadLine, Remark))
+
+
 def test_a_text_that_is_cut_off_ends_with_its_last_sound_line() -> None:
     reader = PlanReader(TOOLS)
     reader.feed('1 height(of="A")\n2 height(of="B')

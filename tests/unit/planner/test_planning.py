@@ -134,6 +134,26 @@ def test_a_part_of_a_result_that_is_not_there_is_an_outcome() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("result", "part"),
+    [
+        ("abc", ".upper"),
+        ([1], ".append"),
+        (3, ".real"),
+        ({"a": 1}, ".items"),
+        ({}, "[0]"),
+        (3, "[0]"),
+    ],
+)
+def test_parts_of_results_are_parts_of_json_and_never_of_python(result: object, part: str) -> None:
+    planning = Planning([spec("any", {}, output={}), spec("show", {"x": {}})], "why?")
+    planning.begin()
+    planning.received(f"1 any()\n2 show(x=$1{part})\n")
+    assert planning.task_ended(1, Outcome(result)) == []
+    why = f"not run: $1{part} leads nowhere: task 1 has no such part"
+    assert planning.ledger.outcomes[2] == failed(why)
+
+
 def test_a_bad_line_is_asked_for_again_and_nothing_else_is() -> None:
     planning = _begun()
     actions = planning.plan_ended('1 height(of="A"\n2 height(of="B")\n3 subtract(a=$1, b=$2)\njoin')
