@@ -61,7 +61,8 @@ def joined(body: Mapping[str, Any], fields: HintFields) -> dict[str, Any]:
     """A request's `body` with `fields` in it; neither is changed.
 
     What the client says itself stays as it says it, also within objects that both have, and where it
-    has something other than an object for one. Only the salts that keep tenants apart are ours.
+    has something other than an object for one. Only the salts that keep tenants apart are ours: they
+    take the place even of that.
     """
     return _joined(body, fields.body)
 
@@ -80,7 +81,7 @@ def _write(
         name = entry.path[0] or takes.session_header
         text = str(value)
         # A name of a tenant may be anything; a header may not.
-        if name and text.isascii() and text.isprintable():
+        if name and text.isascii() and text.isprintable() and text == text.strip():
             headers[name] = text
         return
     for key in entry.path[:-1]:
@@ -94,6 +95,9 @@ def _joined(client: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any
         theirs = whole.get(key)
         if key in _OURS or theirs is None:
             whole[key] = value
-        elif is_object(theirs) and is_object(value):
-            whole[key] = _joined(theirs, value)
+        elif is_object(value):
+            if is_object(theirs):
+                whole[key] = _joined(theirs, value)
+            elif salts := {name: salt for name, salt in value.items() if name in _OURS}:
+                whole[key] = salts
     return whole

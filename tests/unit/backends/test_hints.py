@@ -225,3 +225,21 @@ def test_nothing_a_client_sends_is_lost_whatever_it_is(client: dict[str, Any]) -
             assert whole[key].keys() >= value.keys()
         else:
             assert whole[key] == value
+
+
+@pytest.mark.parametrize("theirs", ["x", [], False, 0, None])
+def test_a_client_cannot_keep_a_salt_out_with_something_that_is_no_object(theirs: Any) -> None:
+    takes = EngineFields(body=("kv_transfer_params",))
+    salted = translate(Hints(cache_salt="s", priority=1), "dynamo", "lmcache", takes=takes)
+    body = joined({"nvext": theirs, "kv_transfer_params": theirs}, salted)
+    assert body["nvext"]["cache_salt"] == "s"
+    assert body["kv_transfer_params"] == {"lmcache.tag.cache_salt": "s"}
+
+
+def test_where_no_salt_is_at_stake_it_stays_as_the_client_has_it() -> None:
+    assert joined({"nvext": "x"}, translate(Hints(priority=1), "dynamo")) == {"nvext": "x"}
+
+
+@pytest.mark.parametrize("tenant", [" acme", "acme ", "\u00e4", "a\nb"])
+def test_a_name_that_no_header_can_hold_is_left_out(tenant: str) -> None:
+    assert translate(Hints(tenant=tenant), "llm-d").headers == {}
