@@ -63,6 +63,7 @@ class Ledger:
         self._given_up = []
 
     def add(self, task: Task) -> None:
+        self.outcomes.pop(task.id, None)  # of a line of an earlier plan that was given up on
         self.tasks[task.id] = self._here[task.id] = task
 
     def bad(self, line: BadLine) -> None:
@@ -76,10 +77,11 @@ class Ledger:
         """No line is bad any more, or none will be repaired."""
         self._barriers = {}
 
-    def give_up_on(self, task_id: int, why: str) -> None:
+    def give_up_on(self, line: BadLine) -> None:
         """There will be no such task: those that read it do not run."""
+        task_id = self.next_id if line.id is None else line.id
         self._given_up.append(task_id)
-        self.outcomes[task_id] = failed(f"the line of the plan cannot be used: {why}")
+        self.outcomes[task_id] = failed(f"the line of the plan cannot be used: {line.why}")
 
     def ended(self, task_id: int, outcome: Outcome) -> None:
         self.outcomes[task_id] = outcome

@@ -207,11 +207,11 @@ class Planning:
         if has_ended and not bad:
             self._close(is_whole=True)
             return self._advance()
-        self._reader.reopen()
+        self._reader.reopen(is_complete=has_ended)
         bad = self._reader.bad
         if self._repairs >= self._limits.max_repairs:
             for line in bad:
-                self.ledger.give_up_on(line.id or self.ledger.next_id, line.why)
+                self.ledger.give_up_on(line)
             self._close(is_whole=False)
             return self._advance()
         self._repairs += 1

@@ -11,8 +11,8 @@ from typing import TypeAlias
 from agentrt.ir.schema import Schema
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.arguments import arguments_problem
-from agentrt.planner.line import LineError, is_join, read_head, read_line
-from agentrt.planner.task import Task, references
+from agentrt.planner.line import LineError, LineHead, is_join, read_head, read_line
+from agentrt.planner.task import Reference, Task, references
 
 MAX_LINE = 100_000
 """Characters of a line; what is longer is bad, whatever it says."""
@@ -36,7 +36,8 @@ class BadLine:
         line: Counted from 1.
         text: The line, cut if it is very long.
         why: In words a model can act on.
-        id: The number its task would have; None if it has none, or one that is taken.
+        id: The number its task would have; None if it has none, or one that is taken, or if it
+            refers to such a line.
         tool: The name it calls, as far as can be told.
     """
 
@@ -49,7 +50,10 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A line that asks for nothing: prose, a fence. Nobody needs to act on it."""
+    """A line that asks for nothing: prose, a fence, a task that is there already.
+
+    In a repair: a line that nobody asked for. Nobody needs to act on it.
+    """
 
     line: int
     text: str
@@ -81,7 +85,7 @@ class PlanReader:
     Attributes:
         tasks: Those that are sound, by number, earlier plans' included.
         bad: Lines that have yet to be replaced: feeding a sound line of the same number does.
-        is_joined: Whether the plan has said that it is complete.
+        is_joined: Whether the plan is complete, but for what is bad of it.
         is_over: Whether what follows is not read.
         read: Characters of the text, from its start or from `reopen`, that were read as lines.
     """
@@ -108,10 +112,11 @@ class PlanReader:
         self._line = 0
         self._pieces: list[str] = []
         self._length = 0
-        self._asked = 0
         self._received = 0
+        self._moved: set[int] = set()
         self.read = 0
         self.tasks: dict[int, Task] = {task.id: task for task in earlier}
+        self._earlier = frozenset(self.tasks)
         self.bad: list[BadLine] = []
         self.is_joined = False
         self.is_over = False
@@ -144,17 +149,18 @@ class PlanReader:
             self._end_line(events)
         return events
 
-    def reopen(self) -> None:
+    def reopen(self, *, is_complete: bool = False) -> None:
         """Read on, after `close`: more lines, or other ones for those that are bad.
 
-        Bad lines without a number of their own get one, for others to replace them by.
+        Bad lines without a number of their own get one, for others to replace them by. If the plan
+        `is_complete`, lines for those that are bad are all that is read.
         """
         numbers = count(1 + max([*self.tasks, *(bad.id or 0 for bad in self.bad)], default=0))
         self.bad = [replace(bad, id=next(numbers)) if bad.id is None else bad for bad in self.bad]
         self._pieces, self._length = [], 0
         self._received = self.read = 0
-        self._asked -= len(self.bad)
-        self.is_over = False
+        self._moved = set()
+        self.is_joined, self.is_over = self.is_joined or is_complete, False
 
     def _keep(self, piece: str) -> None:
         # One character more than allowed is enough to know; a line without end must not fill memory.
@@ -175,10 +181,10 @@ class PlanReader:
             self.is_joined = self.is_over = True
             return Joined()
         head = read_head(line)
-        if head.id is None and head.tool not in self._tools:
+        if not self._is_asked_for(head, line):
             return Remark(self._line, line[:_SHOWN])
-        self._asked += 1
-        if self._asked > self._max_tasks:
+        here = len(self.tasks) - len(self._earlier) + len(self.bad)
+        if here >= self._max_tasks and head.id not in self._promised:
             self.is_over = True
             return TooManyTasks(self._max_tasks)
         try:
@@ -187,34 +193,74 @@ class PlanReader:
         except LineError as error:
             task, why = None, str(error)
         if task is None or why is not None:
-            wanted = None if head.id in self.tasks else head.id
-            bad = BadLine(self._line, line[:_SHOWN], why or "", wanted, head.tool)
-            self.bad = [each for each in self.bad if each.id is None or each.id != wanted]
-            self.bad.append(bad)
-            return bad
+            return self._refused(line, why or "", head, task)
         self.tasks[task.id] = task
         self.bad = [each for each in self.bad if each.id != task.id]
+        self.is_over = self.is_joined and not self.bad
         return TaskReady(task)
+
+    @property
+    def _promised(self) -> frozenset[int]:
+        """Numbers of lines that are bad: others will stand in their place."""
+        return frozenset(bad.id for bad in self.bad if bad.id is not None)
+
+    def _is_asked_for(self, head: LineHead, line: str) -> bool:
+        """Whether a line is a task that is not there yet, and in a repair one of those wanted."""
+        if self.is_joined:
+            return head.id in self._promised
+        if head.id is None:
+            return head.tool in self._tools
+        known = self.tasks.get(head.id)
+        return known is None or not _says(line, known)
+
+    def _refused(self, line: str, why: str, head: LineHead, task: Task | None) -> BadLine:
+        read = () if task is None else task.references
+        is_moved = head.id in self.tasks or not self._moved.isdisjoint(read)
+        wanted = None if is_moved else head.id
+        if is_moved and head.id is not None:
+            self._moved.add(head.id)
+        bad = BadLine(self._line, line[:_SHOWN], why, wanted, head.tool)
+        self.bad = [each for each in self.bad if each.id is None or each.id != wanted]
+        self.bad.append(bad)
+        return bad
 
     def _problem(self, task: Task) -> str | None:
         if task.id in self.tasks:
-            return f"there is a task {task.id} already: give this one a number of its own"
+            return f"there is another task {task.id} already"
         spec = self._tools.get(task.tool)
         if spec is None:
             return f"there is no tool {task.tool[:40]!r}; the tools are: {', '.join(self._tools)}"
-        promised = {bad.id for bad in self.bad}
         for reference in references(dict(task.arguments)):
-            if reference.task == task.id:
-                return f"it refers to itself: {reference}"
-            if reference.task not in self.tasks and reference.task not in promised:
-                return f"it refers to {reference}, but there is no task {reference.task} above it"
+            if problem := self._reference_problem(task, reference):
+                return problem
         problem = arguments_problem(spec, task.arguments, self._output_of)
         return problem or (None if self._check is None else self._check(task))
+
+    def _reference_problem(self, task: Task, reference: Reference) -> str | None:
+        read = reference.task
+        if read == task.id:
+            return f"it refers to itself: {reference}"
+        if read in self._moved:
+            return f"it refers to {reference}, but the line of that number is to get another one"
+        if read not in self.tasks and read not in self._promised:
+            return f"it refers to {reference}, but there is no task {read} above it"
+        if read > task.id and read not in self._earlier:
+            # What writes waits for all smaller numbers: one of those must not wait for it.
+            return f"it refers to {reference}, but may refer only to smaller numbers than its own"
+        return None
 
     def _output_of(self, task_id: int) -> Schema:
         task = self.tasks.get(task_id)
         spec = None if task is None else self._tools.get(task.tool)
         return {} if spec is None else spec.output
+
+
+def _says(line: str, task: Task) -> bool:
+    """Whether `line` says `task` once more: models like to repeat what there is of a plan."""
+    try:
+        return len(line) <= MAX_LINE and str(read_line(line)) == str(task)
+    except LineError:
+        return False
 
 
 def _is_line(line: str) -> bool:

@@ -128,7 +128,7 @@ def test_what_models_like_to_write_around_a_call_is_let_pass(line: str) -> None:
         ("3 search(query=$3)", "it refers to itself: $3"),
         ("3 search(query=$9)", "it refers to $9, but there is no task 9 above it"),
         ("3 search(query=$0)", "it refers to $0, but there is no task 0 above it"),
-        ('1 search(query="y")', "there is a task 1 already: give this one a number of its own"),
+        ('1 search(query="y")', "there is another task 1 already"),
         (
             '3 find(query="y")',
             "there is no tool 'find'; the tools are: search, height, subtract, person",
@@ -178,6 +178,62 @@ def test_a_reference_to_a_later_task_is_bad_and_so_no_plan_has_a_cycle() -> None
     assert [type(event) for event in events] == [BadLine, TaskReady, Joined]
     assert isinstance(events[0], BadLine)
     assert events[0].why == "it refers to $2, but there is no task 2 above it"
+
+
+def test_a_reference_to_a_greater_number_is_bad_and_so_nothing_waits_for_itself() -> None:
+    """A `write` waits for all smaller numbers, wherever they stand."""
+    reader = PlanReader([*TOOLS, NOTE])
+    events = reader.feed('2 note(text="x")\n1 search(query=$2)\n')
+    assert [type(event) for event in events] == [TaskReady, BadLine]
+    assert reader.bad[0].why == (
+        "it refers to $2, but may refer only to smaller numbers than its own"
+    )
+
+
+def test_what_refers_to_a_number_that_was_given_twice_is_asked_for_too() -> None:
+    """It means the new line, and must not be given the result of the old one."""
+    old = Task(1, "search", {"query": "old"})
+    reader = PlanReader(TOOLS, earlier=[old])
+    events = reader.feed(
+        '1 search(query="new")\n2 search(query=$1)\n3 search(query=$2)\n4 search(query="d")\njoin'
+    )
+    assert [type(event) for event in events] == [BadLine, BadLine, BadLine, TaskReady]
+    reader.close()
+    reader.reopen()
+    assert [line.id for line in reader.bad] == [5, 6, 7]
+    assert reader.feed("6 search(query=$5)\n7 search(query=$6)\n5 search(query=$1)\n") == [
+        TaskReady(Task(6, "search", {"query": Reference(5)})),
+        TaskReady(Task(7, "search", {"query": Reference(6)})),
+        TaskReady(Task(5, "search", {"query": Reference(1)})),
+    ]
+
+
+def test_a_task_that_is_there_may_be_written_once_more() -> None:
+    reader = PlanReader(TOOLS, earlier=[Task(1, "search", {"query": "a"})])
+    events = reader.feed('1. search(query = "a")\n2 search(query=$1)\n2 search(query=$1)\njoin\n')
+    assert [type(event) for event in events] == [Remark, TaskReady, Remark, Joined]
+
+
+def test_of_a_repair_only_the_lines_that_were_asked_for_are_read() -> None:
+    reader = PlanReader(TOOLS)
+    reader.feed('1 height(of=1)\n2 height(of="B")\n3 height(of=3)\njoin')
+    reader.close()
+    reader.reopen()
+    again = '1 height(of="A")\n2 height(of="other")\nheight(of="D")\n3 height(of="C")\n4 height(of="E")\n'
+    events = reader.feed(again)
+    assert [type(event) for event in events] == [TaskReady, Remark, Remark, TaskReady]
+    assert reader.is_over
+
+
+def test_lines_that_stay_bad_count_once_and_repairs_do_not_stretch_the_limit() -> None:
+    reader = PlanReader(TOOLS, max_tasks=3)
+    for first in (1, 4):
+        bad = "".join(f"{number} height(of=4)\n" for number in range(first, first + 3))
+        reader.feed(bad)
+        reader.reopen()
+    good = "".join(f'{number} height(of="x{number}")\n' for number in range(1, 9))
+    events = reader.feed(good)
+    assert [type(event) for event in events] == [TaskReady] * 3 + [TooManyTasks]
 
 
 def test_a_bad_line_costs_only_itself_and_may_be_referred_to_until_it_is_repaired() -> None:

@@ -180,6 +180,32 @@ def test_a_line_that_stays_bad_is_given_up_and_what_reads_it_does_not_run() -> N
     ]
 
 
+def test_a_task_0_that_is_given_up_on_is_known_to_what_reads_it() -> None:
+    planning = _begun(limits=PlanLimits(max_repairs=0))
+    assert _names(planning.plan_ended("0 height(of=4)\n1 search(query=$0)\njoin")) == ["AskJoin"]
+    assert planning.ledger.outcomes[1] == failed("not run: task 0 failed")
+
+
+def test_nothing_is_added_to_a_plan_by_a_repair() -> None:
+    """Else it would run when the joiner has been asked already."""
+    planning = _begun()
+    planning.plan_ended("1 height(of=4)\njoin")
+    planning.received('1 height(of="A")\n')
+    assert _names(planning.task_ended(1, Outcome(1.0))) == ["AskJoin"]
+    assert planning.received('2 height(of="B")\n3 height(of=4)\n') == []
+    text = '1 height(of="A")\n2 height(of="B")\n3 height(of=4)\n'
+    assert planning.plan_ended(text) == []
+
+
+def test_a_line_that_is_to_get_another_number_is_asked_for_by_that() -> None:
+    planning = _begun()
+    planning.plan_ended('1 height(of="A")\n1 height(of="B")\njoin')
+    assert _said(planning) == (
+        'These lines of the plan cannot be used:\n1 height(of="B")\n  there is another task 1 '
+        "already; write it as task 2\nWrite only task 2 again, one line each."
+    )
+
+
 def test_a_plan_that_is_cut_off_goes_on_where_it_stopped() -> None:
     planning = _begun()
     actions = planning.plan_ended('1 height(of="A")\n2 height(of="B', is_cut=True)
@@ -318,6 +344,13 @@ def test_what_failed_may_be_tried_again_but_not_what_may_have_taken_effect() -> 
     planning = _replanned('1 note(text="a")\njoin', {1: failed("lost", is_final=True)})
     assert _names(planning.plan_ended('2 note(text="a")\njoin')) == ["AskJoin"]
     assert planning.ledger.outcomes[2] == failed("lost", is_final=True)
+
+
+def test_a_number_that_was_given_up_on_may_be_used_by_another_plan() -> None:
+    planning = _begun(limits=PlanLimits(max_repairs=0))
+    planning.plan_ended("1 height(of=4)\njoin")
+    planning.join_ended(Replan("more"), '{"replan": "more"}')
+    assert _names(planning.plan_ended('1 height(of="A")\njoin')) == ["1 height"]
 
 
 def test_after_the_last_plan_the_joiner_has_to_answer() -> None:
