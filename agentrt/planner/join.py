@@ -43,8 +43,8 @@ def join_message(
     parts = [f"Results:\n{shown}" if shown else "There are no results."]
     if may_replan:
         parts.append(
-            'Answer the question from the results as {"answer": ...}. If they do not suffice, write '
-            '{"replan": "what is missing"} instead.'
+            'Answer the question from the results as {"verdict": {"answer": ...}}. If they do not '
+            'suffice, write {"verdict": {"replan": "what is missing"}} instead.'
         )
     else:
         parts.append("Answer the question from the results.")
@@ -52,29 +52,34 @@ def join_message(
 
 
 def join_schema(answer: Schema, *, may_replan: bool) -> Schema | None:
-    """The JSON Schema of a verdict, with an object at its root; None: text, the answer itself."""
+    """The JSON Schema of a verdict; None: text, the answer itself.
+
+    An object is at its root, which strict servers ask for, and the alternatives are below it: a
+    model that is held to it cannot decide both.
+    """
     if not may_replan and answer == TEXT:
         return None
     inner = dict(answer)
     definitions = inner.pop("$defs", None)
-    schema: dict[str, Json] = {
+    schema = _object("answer", inner)
+    if may_replan:
+        schema = _object("verdict", {"anyOf": [schema, _object("replan", TEXT)]})
+    return schema | ({"$defs": definitions} if definitions else {})
+
+
+def _object(key: str, value: Schema) -> dict[str, Json]:
+    return {
         "type": "object",
-        "properties": {"answer": inner},
-        "required": ["answer"],
+        "properties": {key: dict(value)},
+        "required": [key],
         "additionalProperties": False,
     }
-    if may_replan:
-        schema["properties"] = {
-            "answer": {"anyOf": [inner, {"type": "null"}]},
-            "replan": {"anyOf": [{"type": "string"}, {"type": "null"}]},
-        }
-        del schema["required"]
-    return schema | ({"$defs": definitions} if definitions else {})
 
 
 def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
     """What the joiner decided. An answer is a key of its own: no word in it decides anything.
 
+    A verdict without the key `verdict` around it is one too, and keys that are null are not there.
     Whether the answer fits its schema is for whoever asked to check.
 
     Raises:
@@ -90,6 +95,8 @@ def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
         raise JoinError("the verdict is not valid JSON") from None
     if not is_object(data):
         raise JoinError('the verdict is an object, {"answer": ...}')
+    if may_replan and is_object(within := data.get("verdict")):
+        data = within
     reason = data.get("replan")
     has_answer = data.get("answer") is not None or (
         "answer" in data and reason is None and _takes_null(answer)

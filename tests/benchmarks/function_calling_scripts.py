@@ -86,8 +86,7 @@ def planned(question: Question, *, thinks: bool = False) -> Writing:
     if thinks:
         thought = filler(JOIN_THOUGHT_TOKENS[question.shape], question.id).strip()
         answer = {"thought": thought, "answer": answer}
-    # Both keys: servers that take schemas strictly require them.
-    verdict = json.dumps({"answer": answer, "replan": None}, ensure_ascii=False)
+    verdict = json.dumps({"verdict": {"answer": answer}}, ensure_ascii=False)
     return {"planner": ["\n".join([*lines, "join"])], "joiner": [verdict]}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from agentrt.errors import InvariantError
 from agentrt.ir.request import Message
+from agentrt.ir.schema import Schema
 from agentrt.planner import (
     Answer,
     AskJoin,
@@ -23,6 +24,7 @@ from agentrt.planner import (
     failed,
     read_join,
 )
+from agentrt.planner.join import join_schema
 from tests.unit.planner.tool_set import NOTE, NUMBER, SEARCH, SUBTRACT, TEXT, TOOLS, spec
 
 DICE = spec("dice", {}, output=NUMBER)
@@ -387,6 +389,8 @@ def test_equal_calls_of_one_plan_are_made_once() -> None:
         ('{"answer": "Finish(The Replan Act)"}', Answer("Finish(The Replan Act)")),
         ('{"answer": "x", "replan": null}', Answer("x")),
         ('{"replan": "the age of Ed"}', Replan("the age of Ed")),
+        ('{"verdict": {"answer": "x"}}', Answer("x")),
+        ('{"verdict": {"replan": "the age of Ed"}}', Replan("the age of Ed")),
     ],
 )
 def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
@@ -406,6 +410,9 @@ def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
         '{"replan": " "}',
         '{"replan": 3}',
         '{"answer": "x", "replan": "y"}',
+        '{"verdict": {"answer": "x", "replan": "y"}}',
+        '{"verdict": "x"}',
+        '{"verdict": {}}',
         "{}",
         "[" * 100_000,
         '{"answer": "x"',
@@ -414,6 +421,21 @@ def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
 def test_nonsense_is_no_verdict(text: str) -> None:
     with pytest.raises(JoinError):
         read_join(text, answer=TEXT, may_replan=True)
+
+
+def test_the_schema_of_a_verdict_leaves_no_room_to_decide_both() -> None:
+    city: Schema = {"$ref": "#/$defs/City", "$defs": {"City": TEXT}}
+    closed = {"type": "object", "additionalProperties": False}
+    answer = {"properties": {"answer": {"$ref": "#/$defs/City"}}, "required": ["answer"]}
+    replan = {"properties": {"replan": TEXT}, "required": ["replan"]}
+    assert join_schema(city, may_replan=True) == {
+        **closed,
+        "properties": {"verdict": {"anyOf": [{**closed, **answer}, {**closed, **replan}]}},
+        "required": ["verdict"],
+        "$defs": {"City": TEXT},
+    }
+    assert join_schema(city, may_replan=False) == {**closed, **answer, "$defs": {"City": TEXT}}
+    assert join_schema(TEXT, may_replan=False) is None
 
 
 def test_nonsense_is_asked_for_again_but_not_for_ever() -> None:
