@@ -86,6 +86,9 @@ class Request:
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
+_QUOTED_CHARACTERS = 2_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """The answer to a `Request`.
@@ -109,6 +112,22 @@ class Completion:
     response_id: str = field(default="", compare=False, repr=False)
     drafted_tokens: int = field(default=0, compare=False, repr=False)
     accepted_tokens: int = field(default=0, compare=False, repr=False)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it reached `max_tokens` or the end of the context before its own end."""
+        return self.finish_reason == "length"
+
+    def quoted(self) -> str:
+        """What a conversation keeps of an answer that has to be given again.
+
+        All of it, unless it was cut off: that may have run on for as long as the context allows, and
+        with all of it the next request would not fit.
+        """
+        left_out = len(self.text) - _QUOTED_CHARACTERS
+        if not self.is_cut or left_out <= 0:
+            return self.text
+        return f"{self.text[:_QUOTED_CHARACTERS]} [... {left_out:,} characters left out]"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from agentrt.ir.lint_value import is_object
-from agentrt.ir.request import Message
+from agentrt.ir.request import Completion, Message
 from agentrt.ir.schema import Json, Schema
 
 TEXT: Schema = {"type": "string"}
@@ -76,7 +76,7 @@ def _object(key: str, value: Schema) -> dict[str, Json]:
     }
 
 
-def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
+def read_join(completion: Completion, *, answer: Schema, may_replan: bool) -> Verdict:
     """What the joiner decided. An answer is a key of its own: no word in it decides anything.
 
     A verdict without the key `verdict` around it is one too, and keys that are null are not there.
@@ -86,15 +86,10 @@ def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
         JoinError: it decided nothing, or both.
     """
     if join_schema(answer, may_replan=may_replan) is None:
-        if not text.strip():
+        if not completion.text.strip():
             raise JoinError("the answer is empty")
-        return Answer(text.strip())
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError):
-        raise JoinError("the verdict is not valid JSON") from None
-    if not is_object(data):
-        raise JoinError('the verdict is an object, {"answer": ...}')
+        return Answer(completion.text.strip())
+    data = _object_in(completion)
     if may_replan and is_object(within := data.get("verdict")):
         data = within
     reason = data.get("replan")
@@ -110,6 +105,18 @@ def read_join(text: str, *, answer: Schema, may_replan: bool) -> Verdict:
     if not isinstance(reason, str) or not reason.strip():
         raise JoinError('the verdict must be {"answer": ...} or {"replan": "what is missing"}')
     return Replan(reason)
+
+
+def _object_in(completion: Completion) -> dict[str, Json]:
+    try:
+        data = json.loads(completion.text)
+    except (ValueError, RecursionError):
+        if completion.is_cut:
+            raise JoinError("the verdict was cut off before its end: it is too long") from None
+        raise JoinError("the verdict is not valid JSON") from None
+    if not is_object(data):
+        raise JoinError('the verdict is an object, {"answer": ...}')
+    return data
 
 
 def replan_message(next_id: int) -> Message:

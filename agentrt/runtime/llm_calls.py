@@ -136,7 +136,7 @@ class LLMCalls:
                 return reading.value(completion)
             except SchemaError as error:
                 problem = str(error)
-                if completion.finish_reason == "length":
+                if completion.is_cut:
                     problem += " (it was cut off: max_tokens is too low for it)"
                 if ask == output_retries:
                     message = f"the answer does not fit {answer.name}: {problem}"
@@ -255,7 +255,7 @@ class _Counted:
 
 def _again(completion: Completion, problem: str) -> tuple[Message, Message]:
     return (
-        Message("assistant", completion.text),
+        Message("assistant", completion.quoted()),
         Message(
             "user", f"That answer cannot be used: {problem}. Answer again, only with the JSON."
         ),

@@ -105,7 +105,7 @@ class PlanRegion:
         match work:
             case PlanWriting() if isinstance(child.value, Completion):
                 self._instance.usage += child.usage
-                is_cut = child.value.finish_reason in {"length", CUT}
+                is_cut = child.value.is_cut or child.value.finish_reason == CUT
                 return self._expanded(
                     self.planning.plan_ended(
                         child.value.text,
@@ -142,12 +142,12 @@ class PlanRegion:
     def _joined(self, ask: AskJoin, completion: Completion, tokens: int) -> list[PlanAction]:
         answer: ValueType[object] = self._step.answer
         try:
-            verdict = read_join(completion.text, answer=answer.schema, may_replan=ask.may_replan)
+            verdict = read_join(completion, answer=answer.schema, may_replan=ask.may_replan)
             if isinstance(verdict, Answer):
                 self._answer = Done(answer.from_json(verdict.value))
                 self._keep_plan()
         except (JoinError, SchemaError) as error:
-            again = self.planning.join_rejected(completion.text, str(error), tokens=tokens)
+            again = self.planning.join_rejected(completion.quoted(), str(error), tokens=tokens)
             if any(isinstance(action, GiveUp) for action in again):
                 message = f"the answer does not fit {answer.name}: {error}"
                 self._error = OutputError(

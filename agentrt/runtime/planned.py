@@ -128,9 +128,8 @@ class _Drive:
 
         request = Request(messages=ask.messages, grammar=ask.grammar)
         completion = await self._complete(request, on_chunk)
-        is_cut = completion.finish_reason == "length"
-        tokens = completion.usage.total_tokens
-        self.perform(planning.plan_ended(completion.text, is_cut=is_cut, tokens=tokens, of=ask))
+        text, tokens = completion.text, completion.usage.total_tokens
+        self.perform(planning.plan_ended(text, is_cut=completion.is_cut, tokens=tokens, of=ask))
 
     async def _run(self, run: RunTask) -> None:
         try:
@@ -144,9 +143,9 @@ class _Drive:
         completion = await self._complete(request, _ignore)
         text, tokens = completion.text, completion.usage.total_tokens
         try:
-            verdict = read_join(text, answer=self._schema, may_replan=ask.may_replan)
+            verdict = read_join(completion, answer=self._schema, may_replan=ask.may_replan)
         except JoinError as error:
-            again = self._planning.join_rejected(text, str(error), tokens=tokens)
+            again = self._planning.join_rejected(completion.quoted(), str(error), tokens=tokens)
             if any(isinstance(action, GiveUp) for action in again):
                 self.error = OutputError(f"the joiner gave no answer: {error}", answer=text)
             else:

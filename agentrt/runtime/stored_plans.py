@@ -108,9 +108,9 @@ def _joined(
     planning: Planning, ask: AskJoin, said: Completion, tokens: int, answer: Schema
 ) -> list[PlanAction]:
     try:
-        verdict = read_join(said.text, answer=answer, may_replan=ask.may_replan)
+        verdict = read_join(said, answer=answer, may_replan=ask.may_replan)
     except JoinError as error:
-        return planning.join_rejected(said.text, str(error), tokens=tokens)
+        return planning.join_rejected(said.quoted(), str(error), tokens=tokens)
     return planning.join_ended(verdict, said.text, tokens=tokens)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Literal, TypeAlias
 
 import pytest
 
@@ -94,10 +95,20 @@ def height(building: str) -> float:
     return float(len(building))
 
 
+Building: TypeAlias = Literal["Eiffel Tower", "Big Ben"]
+
+
 @workflow
-def ask(question: str) -> str:
+def ask(question: str) -> Building:
     return plan_and_run(
-        tools=[height], question=question, name="ask", temperature=0.0, max_replans=1, max_tasks=4
+        tools=[height],
+        question=question,
+        answer=Building,
+        name="ask",
+        temperature=0.0,
+        max_tokens=400,
+        max_replans=1,
+        max_tasks=4,
     )
 
 
@@ -106,7 +117,6 @@ async def test_a_question_is_planned_for_and_answered_with_no_line_repaired() ->
         run = runtime.start(ask.bind("Which is higher, the Eiffel Tower or Big Ben?"))
         result = await run.wait()
     assert result.status == "finished", result.errors
-    assert isinstance(result.output, str)
-    assert result.output
+    assert result.output in ("Eiffel Tower", "Big Ben")
     assert not [name for name in result.values if "repair" in name]
     assert [name for name in result.values if ".height" in name]

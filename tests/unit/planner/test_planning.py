@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from agentrt.errors import InvariantError
-from agentrt.ir.request import Message
+from agentrt.ir.request import Completion, Message
 from agentrt.ir.schema import Schema
 from agentrt.planner import (
     Answer,
@@ -396,7 +396,7 @@ def test_equal_calls_of_one_plan_are_made_once() -> None:
 def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
     text: str, verdict: object
 ) -> None:
-    assert read_join(text, answer=TEXT, may_replan=True) == verdict
+    assert read_join(Completion(text=text), answer=TEXT, may_replan=True) == verdict
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
 )
 def test_nonsense_is_no_verdict(text: str) -> None:
     with pytest.raises(JoinError):
-        read_join(text, answer=TEXT, may_replan=True)
+        read_join(Completion(text=text), answer=TEXT, may_replan=True)
 
 
 def test_the_schema_of_a_verdict_leaves_no_room_to_decide_both() -> None:

@@ -311,6 +311,17 @@ async def test_a_typed_answer_is_a_value_and_nonsense_is_asked_for_again() -> No
     ]
 
 
+async def test_of_an_answer_that_ran_on_and_was_cut_off_only_the_beginning_is_sent_again() -> None:
+    ran_on = Completion(text='{"answer": "' + "and " * 10_000, finish_reason="length")
+    backend = ScriptedBackend({"llm": "join", "join": [ran_on, '{"answer": "fine"}']})
+    async with Runtime(backend) as runtime:
+        assert await runtime.run(ask, "why?") == "fine"
+    quoted, told = backend.requests[-1].messages[-2:]
+    assert len(quoted.content) < 2_100
+    assert quoted.content.endswith(" [... 38,012 characters left out]")
+    assert "it is too long" in told.content
+
+
 async def test_a_joiner_that_answers_only_nonsense_is_an_output_error() -> None:
     with pytest.raises(OutputError, match="does not fit int"):
         async with Runtime(ScriptedBackend({"llm": "join", "join": "hm"})) as runtime:
