@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from agentrt.backends.embedded_prefixes import ENGINES_CHOICE, Place, PrefixShar
 from agentrt.backends.embedded_saves import SaveArea, open_save_area
 from agentrt.backends.embedded_schema import constrainable
 from agentrt.backends.embedded_settings import EmbeddedSettings
+from agentrt.backends.engine_pages import asked_of
 from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
 from agentrt.backends.server_kind import LLAMACPP
 from agentrt.backends.wire import response_format
@@ -60,6 +61,8 @@ class EmbeddedBackend:
         self._on_progress = on_progress
         self._slots = asyncio.Semaphore(self._settings.slots)
         self._loading: asyncio.Task[_Running] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._starting: Engine | None = None
         self._stop = threading.Event()
         self._in_flight: set[asyncio.Timeout] = set()
         self._refused_schemas: OrderedDict[str, None] = OrderedDict()
@@ -88,8 +91,8 @@ class EmbeddedBackend:
             streaming=True,
             reports_cached_tokens=True,
             max_concurrency=self._settings.slots,
-            context_tokens=self._settings.context_tokens,
-            kv_tokens=self._settings.slots * self._settings.context_tokens,
+            context_tokens=running.context_tokens,
+            kv_tokens=self._settings.slots * running.context_tokens,
             server=f"llama.cpp (xllamacpp {running.engine.version})",
         )
 
@@ -110,11 +113,18 @@ class EmbeddedBackend:
         return replace(completion, model=self._model, usage=replace(usage, cached_tokens=cached))
 
     async def aclose(self) -> None:
-        """Break off what is under way, stop the engine, free its memory."""
+        """Break off what is under way, stop the engine, free its memory. Idempotent."""
         self._stop.set()
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close())
+        await asyncio.shield(self._closing)  # who stops waiting for the end does not undo it
+
+    async def _close(self) -> None:
         loading, self._loading = self._loading, None
         if loading is None:
             return
+        if self._starting is not None:
+            await asyncio.to_thread(self._starting.close)  # it may load for minutes, or for ever
         for scope in self._in_flight:
             scope.reschedule(0.0)
         for _ in range(self._settings.slots):  # until all of them are out
@@ -127,31 +137,30 @@ class EmbeddedBackend:
 
     def _look_at_drafting(self, running: _Running) -> None:
         """With nothing under way, have requests wait while the engine is timed or started anew."""
-        loading = self._loading
         is_idle = not self._in_flight and not self._stop.is_set()
         if not (self.drafting.wants_measuring or self.drafting.wants_turn) or not is_idle:
             return
-        if loading is None or not loading.done() or loading.result() is not running:
+        if _loaded(self._loading) is not running:
             return  # the engine is another one already
         self._loading = asyncio.create_task(self._with_drafting_judged(running))
         self._loading.add_done_callback(_look_at)
 
     async def _with_drafting_judged(self, running: _Running) -> _Running:
-        if self.drafting.wants_measuring:
-            with suppress(BackendError):  # it has died, and the next request starts another
-                async with running.sharing.spare_slot() as slot_id:
-                    await self.drafting.measure(running.http.connection, slot_id)
-        if not self.drafting.wants_turn or self._stop.is_set():
-            return running
-        files = await running.sharing.put_by()
+        """The engine, another one where it drafts now or does no more."""
+        try:
+            async with self._until_closed():
+                if self.drafting.wants_measuring:
+                    async with running.sharing.spare_slot() as slot_id:
+                        await self.drafting.measure(running.http.connection, slot_id)
+                if not self.drafting.wants_turn:
+                    return running
+                files = await running.sharing.put_by()
+        except BackendError:
+            return running  # it was closed; or it has died, and the next request starts another
         await running.http.aclose()
         await asyncio.to_thread(running.engine.close)
         self.drafting.turn()
-        try:
-            engine = await self._start(running.saves)
-        except BaseException:
-            running.saves.close()
-            raise
+        engine = await self._start(running.saves)
         http = self._http(engine)
         await running.sharing.move(http.connection, files)
         return replace(running, engine=engine, http=http)
@@ -216,30 +225,37 @@ class EmbeddedBackend:
     async def _running(self) -> _Running:
         if self._stop.is_set():
             raise self._closed()
-        loading = self._loading
-        if loading is not None and _is_dead(loading):
-            self._loading = None  # its process is gone: requests under way have failed, start anew
-            await self._end(loading.result())
-            return await self._running()
-        if loading is None:
-            loading = self._loading = asyncio.create_task(self._load())
+        loading, loaded = self._loading, _loaded(self._loading)
+        dead = None if loaded is None or loaded.engine.is_alive else loaded
+        if loading is None or dead is not None:
+            # A dead one's process is gone, and requests under way have failed: start anew.
+            loading = self._loading = asyncio.create_task(self._load(dead))
             loading.add_done_callback(_look_at)
         try:
             # Shared by all who wait: one of them being cancelled must not take it from the others.
             return await asyncio.shield(loading)
-        except Exception:
+        except Exception as error:
             if self._loading is loading:
                 self._loading = None  # The next call may find the model there.
+            if self._stop.is_set():
+                raise self._closed() from error
             raise
 
-    async def _load(self) -> _Running:
-        saves = open_save_area()
+    async def _load(self, dead: _Running | None) -> _Running:
+        if dead is not None:
+            await self._end(dead)
         try:
-            engine = await self._start(saves)
-        except BaseException:
-            saves.close()
-            raise
+            saves = open_save_area()
+        except OSError as error:
+            raise BackendUnavailable(
+                f"{self.name} has nowhere to save what slots hold: {error}",
+                url=self.name,
+                retryable=False,
+            ) from error
+        engine = await self._start(saves)
         http = self._http(engine)
+        # A slot has no more than the model was trained for, whatever it was asked for.
+        limits = await asked_of(http.connection, LLAMACPP)
         sharing = PrefixSharing(
             http.connection,
             saves,
@@ -248,15 +264,30 @@ class EmbeddedBackend:
             max_bytes=self._settings.saved_prefixes_mib * 2**20,
             remembers=self._settings.cache_ram_mib > 0,
         )
-        return _Running(engine=engine, http=http, saves=saves, sharing=sharing)
+        context_tokens = limits.context_tokens or self._settings.context_tokens
+        return _Running(engine, http, saves, sharing, context_tokens)
 
     async def _start(self, saves: SaveArea) -> Engine:
-        path = await asyncio.to_thread(self._get_model)
+        """An engine that saves to `saves`; closes that if there is none to be had."""
         clock = asyncio.get_running_loop().time
-        began_s = clock()
-        engine = await asyncio.to_thread(Engine, self._engine_settings(path, saves))
+        try:
+            path = await asyncio.to_thread(self._get_model)
+            began_s = clock()
+            settings = self._engine_settings(path, saves)
+            engine = await asyncio.to_thread(Engine, settings, on_process=self._on_process)
+        except BaseException:
+            saves.close()
+            raise
+        finally:
+            self._starting = None
         self.drafting.started(took_s=clock() - began_s)
         return engine
+
+    def _on_process(self, engine: Engine) -> None:
+        """From the thread that loads it: `aclose` can end it from now on."""
+        self._starting = engine
+        if self._stop.is_set():
+            raise self._closed()
 
     def _http(self, engine: Engine) -> OpenAIBackend:
         return OpenAIBackend(
@@ -311,13 +342,14 @@ class _Running:
     http: OpenAIBackend
     saves: SaveArea
     sharing: PrefixSharing
+    context_tokens: int
 
 
-def _is_dead(loading: asyncio.Task[_Running]) -> bool:
-    """Whether an engine that was loaded has ended by itself."""
-    if not loading.done() or loading.cancelled() or loading.exception() is not None:
-        return False
-    return not loading.result().engine.is_alive
+def _loaded(loading: asyncio.Task[_Running] | None) -> _Running | None:
+    """What was loaded, if it was; its engine may have ended by itself since."""
+    if loading is None or not loading.done() or loading.cancelled() or loading.exception():
+        return None
+    return loading.result()
 
 
 def _look_at(loading: asyncio.Task[_Running]) -> None:

@@ -24,14 +24,17 @@ def main() -> None:
     try:
         server = _serve(asked)
         answer: dict[str, str] = {"url": server.listening_address}
-    except (RuntimeError, ValueError, ImportError) as error:
-        answer = {"error": str(error)}
-    reply.write(json.dumps(answer) + "\n")
-    reply.close()
-    if "url" in answer:
-        sys.stdin.read()
-    # Letting go of the server would wait for what it is decoding, sometimes for ever.
-    os._exit(0)
+    except Exception as error:  # noqa: BLE001  whatever it is, the one who asked has to hear of it
+        answer = {"error": str(error) or type(error).__name__}
+    try:
+        reply.write(json.dumps(answer) + "\n")
+        reply.close()
+        if "url" in answer:
+            sys.stdin.read()
+    finally:
+        # Letting go of the server would wait for what it is decoding, sometimes for ever; and who
+        # started this may have gone while it loaded, so that nobody takes the answer.
+        os._exit(0)
 
 
 def _serve(asked: dict[str, Any]) -> Any:

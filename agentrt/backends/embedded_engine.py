@@ -9,9 +9,11 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 from agentrt.errors import BackendUnavailable, InvariantError, ModelUnavailable
 
@@ -67,7 +69,14 @@ class Engine:
         ModelUnavailable: llama.cpp cannot load the file.
     """
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(
+        self, settings: EngineSettings, *, on_process: Callable[[Engine], None] | None = None
+    ) -> None:
+        """Returns when it is loaded, which takes as long as it takes.
+
+        `on_process` is told of it as soon as there is a process: from then on `close`, in another
+        thread, ends the loading.
+        """
         if importlib.util.find_spec("xllamacpp") is None:
             raise BackendUnavailable(
                 "the embedded engine is not installed: pip install 'agentrt[local]'",
@@ -84,6 +93,8 @@ class Engine:
             start_new_session=True,  # Ctrl-C is for the program, which then closes the engine
         )
         try:
+            if on_process is not None:
+                on_process(self)
             self.url = self._load(settings)
         except BaseException:
             self.close()
@@ -99,17 +110,16 @@ class Engine:
         return self._process.poll() is None
 
     def close(self) -> None:
-        """End the process, whatever it is doing. Idempotent."""
+        """End the process, whatever it is doing. Idempotent; from any thread."""
         process = self._process
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()  # the end of its input is its end
+        _close(process.stdin)  # the end of its input is its end
         try:
             process.wait(_GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        # Now at the latest whoever waited for its answer has let go of the pipe.
+        _close(process.stdout)
 
     def _load(self, settings: EngineSettings) -> str:
         """Where it listens."""
@@ -136,6 +146,12 @@ class Engine:
             f" not know, or {settings.slots} x {settings.context_tokens} tokens do not fit into"
             f" memory ({why})"
         )
+
+
+def _close(pipe: IO[bytes] | None) -> None:
+    if pipe is not None:
+        with suppress(OSError):
+            pipe.close()
 
 
 def default_threads() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -28,7 +29,7 @@ class SaveArea(Protocol):
         ...
 
     def remove(self, name: str) -> None:
-        """Forget a file that the engine is certain not to write any more."""
+        """Forget a file that the engine is certain not to write any more; after `close`, nothing."""
         ...
 
     def close(self) -> None:
@@ -56,17 +57,23 @@ class MemoryFiles:
     def __init__(self) -> None:
         self.folder = f"/proc/{os.getpid()}/fd/"  # for the engine, which is another process
         self._open: set[int] = set()
+        self._is_closed = False
 
     def create(self) -> str:
+        if self._is_closed:
+            raise OSError(errno.EBADF, "the engine that saved here has ended")
         descriptor = os.memfd_create("agentrt-prefix")
         self._open.add(descriptor)
         return str(descriptor)
 
     def remove(self, name: str) -> None:
-        self._open.discard(int(name))
-        os.close(int(name))
+        # Requests of an engine that died may come after `close`: by then the number is another's.
+        if int(name) in self._open:
+            self._open.remove(int(name))
+            os.close(int(name))
 
     def close(self) -> None:
+        self._is_closed = True
         while self._open:
             os.close(self._open.pop())
 

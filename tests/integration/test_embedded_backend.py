@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,6 +68,13 @@ async def test_its_capabilities_are_what_it_was_set_up_with() -> None:
     assert found.tools
     assert found.streaming
     assert found.reports_cached_tokens
+
+
+async def test_its_context_is_no_longer_than_the_model_was_trained_for() -> None:
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=2, context_tokens=16_384))
+    found = await backend.capabilities()
+    await backend.aclose()
+    assert (found.context_tokens, found.kv_tokens) == (8192, 2 * 8192)
 
 
 async def test_the_same_request_to_a_fresh_engine_has_the_same_answer() -> None:
@@ -178,6 +186,34 @@ async def test_closing_breaks_off_what_is_under_way_and_leaves_no_process() -> N
         assert _engines() == []
 
 
+async def test_closing_ends_an_engine_that_never_gets_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    endless = tmp_path / "model.gguf"
+    os.mkfifo(endless)
+    monkeypatch.setattr(models, "pull", lambda *_args, **_options: endless)
+    backend = EmbeddedBackend(settings=ONE_SLOT)
+    request = asyncio.create_task(backend.complete(_ask("Say hi.")))
+    await asyncio.to_thread(_until_there_is_one)
+    async with asyncio.timeout(30):
+        await backend.aclose()
+        with pytest.raises(BackendUnavailable, match="was closed"):
+            await request
+    assert _engines() == []
+
+
+async def test_who_stops_waiting_for_the_end_does_not_undo_it() -> None:
+    backend = EmbeddedBackend(settings=ONE_SLOT)
+    await backend.capabilities()
+    closing = asyncio.create_task(backend.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await backend.aclose()
+    assert _engines() == []
+
+
 async def test_an_engine_that_dies_fails_its_requests_and_is_started_anew() -> None:
     backend = EmbeddedBackend(settings=ONE_SLOT)
     await backend.capabilities()
@@ -205,6 +241,11 @@ def test_the_engine_goes_with_the_process_that_started_it() -> None:
             return
         time.sleep(0.1)
     pytest.fail(f"the engine's process {engine} outlives the one that started it")
+
+
+def _until_there_is_one() -> None:
+    while not _engines():
+        time.sleep(0.01)
 
 
 def _engines() -> list[psutil.Process]:

@@ -1,5 +1,6 @@
 """Drafting by lookup on the embedded engine itself, with the default model."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from agentrt.backends.embedded_engine import Engine, EngineSettings
 from agentrt.backends.embedded_settings import DraftingWish, EmbeddedSettings
 from agentrt.estimates.drafting import VerifyCost
 from agentrt.ir.node import LLMOptions
-from agentrt.ir.request import Completion, Message, Request
+from agentrt.ir.request import Completion, Message, Request, Usage
 
 NAMES = ("bolts", "nuts", "washers", "screws", "nails", "rivets", "hooks", "hinges")
 ROWS = "\n".join(f"{n}. {name}: {n * 37 % 101} units" for n, name in enumerate(NAMES, 1))
@@ -81,6 +82,16 @@ async def test_verifying_is_measured_when_drafts_would_have_been_right_often_eno
     await backend.aclose()
     assert cost is not None
     assert [tokens for tokens, _ in cost.points] == [1, 2, 9, 17]
+
+
+async def test_closing_right_before_verifying_is_measured_ends() -> None:
+    backend = EmbeddedBackend(settings=_settings("measured"))
+    copied = Completion(text=ROWS * 4, usage=Usage(completion_tokens=400))
+    backend.drafting.answered(_request(COPY), copied)
+    assert backend.drafting.wants_measuring
+    await backend.complete(_request(FREE))
+    async with asyncio.timeout(30):
+        await backend.aclose()
 
 
 def _assert_a_tie(prompt: str, one: str, other: str) -> None:
