@@ -70,7 +70,7 @@ def first_break(before: Sequence[Piece], now: Sequence[Piece]) -> Break | None:
     shared = common_length(old, new)
     if shared == len(old):
         return None
-    piece, offset = _at(now, shared)
+    piece, offset = _blamed(before, now, shared)
     return Break(
         shared_characters=shared,
         lost_characters=len(old) - shared,
@@ -108,6 +108,23 @@ def volatile_kind(text: str) -> str:
         if kind in ("a timestamp", "an id") and pattern.search(text):
             return kind
     return ""
+
+
+def _blamed(before: Sequence[Piece], now: Sequence[Piece], position: int) -> tuple[Piece, int]:
+    """The piece of `now` that is another, and where in it.
+
+    A value that the earlier one begins with ends where the text after it begins: so of prompts made
+    of the same pieces it is the first one that differs.
+    """
+    start = 0
+    for old, new in zip(before, now, strict=False):
+        if old != new:
+            is_same_place = (old.origin, old.message) == (new.origin, new.message)
+            if is_same_place and start <= position <= start + len(new.text):
+                return new, position - start
+            break
+        start += len(new.text)
+    return _at(now, position)
 
 
 def _at(pieces: Sequence[Piece], position: int) -> tuple[Piece, int]:

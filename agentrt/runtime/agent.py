@@ -56,9 +56,8 @@ class AgentRegion:
     def _answered(self, llm: Instance, completion: Completion) -> Outcome:
         self._usage += llm.usage
         self._instance.usage = self._usage
-        completion = self._with_ids(
-            with_written_calls(completion, self._offered(), turn=self._turn)
-        )
+        completion = with_written_calls(completion, self._offered(), turn=self._turn)
+        completion = with_call_ids(completion, turn=self._turn)
         message = Message("assistant", completion.text, completion.tool_calls)
         self.transcript.append(message)
         if completion.tool_calls:
@@ -71,17 +70,6 @@ class AgentRegion:
     def _offered(self) -> set[str]:
         """The tools there are; a typed answer that is asked for again is asked for without."""
         return set() if self._wrong_answers else {tool.name for tool in self._step.tools}
-
-    def _with_ids(self, completion: Completion) -> Completion:
-        """Some models give their calls no id, or one id to all: answers need one each."""
-        ids = [call.id for call in completion.tool_calls]
-        if all(ids) and len(set(ids)) == len(ids):
-            return completion
-        calls = tuple(
-            replace(call, id=f"call_{self._turn}_{index}")
-            for index, call in enumerate(completion.tool_calls)
-        )
-        return replace(completion, tool_calls=calls)
 
     def _act(self, completion: Completion) -> Outcome:
         """Calls of one turn overlap, but nothing overlaps a call that writes."""
@@ -168,6 +156,20 @@ class AgentRegion:
             transcript=self.transcript,
             node_id=self._instance.id,
         )
+
+
+def with_call_ids(completion: Completion, *, turn: int) -> Completion:
+    """`completion` as the transcript has it.
+
+    Some models give their calls no id, or one id to all: answers need one each.
+    """
+    ids = [call.id for call in completion.tool_calls]
+    if all(ids) and len(set(ids)) == len(ids):
+        return completion
+    calls = tuple(
+        replace(call, id=f"call_{turn}_{index}") for index, call in enumerate(completion.tool_calls)
+    )
+    return replace(completion, tool_calls=calls)
 
 
 def _must_be_alone(spec: ToolSpec | None) -> bool:

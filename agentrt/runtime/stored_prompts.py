@@ -26,9 +26,10 @@ from agentrt.ir.prompt_break import Piece
 from agentrt.ir.prompt_origin import origin_of
 from agentrt.ir.request import Message
 from agentrt.ir.schema import Schema, canonical_json
+from agentrt.runtime.agent import with_call_ids
 from agentrt.runtime.evaluate import evaluator
 from agentrt.runtime.prompt_text import message_text, tool_text
-from agentrt.runtime.restore import completion_from_json
+from agentrt.runtime.restore import UNKNOWN_EFFECT, completion_from_json
 from agentrt.runtime.stored_plans import plan_prompts
 from agentrt.runtime.stored_prompt import StoredPrompt
 from agentrt.runtime.stored_values import UNKNOWN, StoredScope
@@ -51,7 +52,9 @@ def prompts_of(stored: StoredRun, graph: Graph | None = None) -> dict[str, Store
         return {}
     given: Any = stored.run.input
     given = given if is_object(given) else {}
-    records = {node.node_id: node for node in stored.nodes if node.status == "finished"}
+    records = {
+        node.node_id: node for node in stored.nodes if node.status in ("finished", "started")
+    }
     scope = StoredScope(graph, "", given, records, graph.tools)
     return {prompt.node_id: prompt for prompt in _prompts(scope)}
 
@@ -162,7 +165,7 @@ def _of_plan(node: PlanNode, scope: StoredScope) -> Iterator[StoredPrompt]:
         scope.instance_id(node.id),
         written,
         tools=[scope.tools[name] for name in node.tools],
-        records=scope.records,
+        records={key: each for key, each in scope.records.items() if each.status == "finished"},
     )
 
 
@@ -200,7 +203,8 @@ def _said(
     if record is None:
         return []
     try:
-        completion = with_written_calls(completion_from_json(record.value), tools, turn=turn)
+        completion = completion_from_json(record.value)
+        completion = with_call_ids(with_written_calls(completion, tools, turn=turn), turn=turn)
     except UNKNOWN:
         return []
     if not completion.tool_calls:
@@ -218,7 +222,12 @@ def _said(
         result = records.get(f"{agent_id}[{turn}].{name}[{counts[name]}]")
         if result is None:
             return []
-        message = Message("tool", str(result.value), tool_call_id=call.id)
+        value = result.value
+        if result.status == "started":  # the run may have been resumed without it
+            if f"{agent_id}[{turn + 1}].llm" not in records:
+                return []
+            value = UNKNOWN_EFFECT
+        message = Message("tool", str(value), tool_call_id=call.id)
         said.append((message, f"the result of {result.node_id}"))
     return said
 

@@ -23,6 +23,7 @@ class StoredScope:
 
     Attributes:
         prefix: What its instances' ids begin with.
+        records: What has finished, and calls of which it is not known whether they did.
     """
 
     graph: Graph
@@ -63,7 +64,10 @@ class StoredScope:
                     raise LookupError(node_id)  # it came to its limit
                 return until.given[node.state]
             case _:
-                return self.records[self.instance_id(node_id)].value
+                record = self.records[self.instance_id(node_id)]
+                if record.status != "finished":
+                    raise LookupError(node_id)
+                return record.value
 
     def scopes(self, node: MapNode | BranchNode | LoopNode) -> Iterator[StoredScope]:
         """Those inside `node` that can be told: up to where a value is missing."""

@@ -27,6 +27,31 @@ def test_the_first_different_character_is_blamed_on_its_piece() -> None:
     assert (broken.before, broken.now) == ("sameit is xrest", "sameit is yrest")
 
 
+def _greeting(name: str, rest: str = ", how are you?") -> list[Piece]:
+    return [Piece("Hello ", "text", 0), Piece(name, "name", 0), Piece(rest, "text", 0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"), [("Bob", "Bo"), ("Bo", "Bob"), ("Bob", ""), ("", "Bob"), ("Bob", "Ann")]
+)
+def test_a_value_that_the_other_begins_with_is_blamed_and_not_the_text_after_it(
+    before: str, now: str
+) -> None:
+    broken = first_break(_greeting(before), _greeting(now))
+    assert broken is not None
+    assert broken.origin == "name"
+    assert 0 <= broken.offset <= len(now)
+
+
+def test_where_pieces_are_cut_is_not_to_blame() -> None:
+    broken = first_break(_greeting("a", "bc"), _greeting("ab", "d"))
+    assert broken is not None
+    assert broken.origin == "name"  # ends there
+    broken = first_break(_greeting("a", "bcd"), _greeting("ab", "ce"))
+    assert broken is not None
+    assert (broken.origin, broken.offset) == ("text", 1)
+
+
 @pytest.mark.parametrize(
     ("before", "now", "kind"),
     [

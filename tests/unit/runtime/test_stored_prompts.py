@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -183,6 +184,109 @@ async def test_what_was_never_asked_is_not_written(
         result = await runtime.start(call.bind("x"), run_id="run").wait()
     assert result.status == "failed"
     assert list(prompts_of(await store.load("run"))) == asked
+
+
+def _calls(*calls: tuple[str, str, str]) -> Completion:
+    return Completion(text="So.", tool_calls=tuple(ToolCall(*call) for call in calls))
+
+
+@pytest.mark.parametrize("ids", [("", ""), ("same", "same"), ("1", "2")])
+async def test_calls_of_models_that_give_no_ids_are_written_with_those_that_were_sent(
+    ids: tuple[str, str],
+) -> None:
+    @workflow
+    def fixing(text: str) -> str:
+        return fix(text)
+
+    first = _calls((ids[0], "look", '{"query": "é"}'), (ids[1], "nothing", "no json"))
+    backend, store = ScriptedBackend([first, "done"]), MemoryStore()
+    async with Runtime(backend, store=store) as runtime:
+        await runtime.start(fixing.bind("it"), run_id="run").wait()
+    written = prompts_of(await store.load("run"))
+    assert [written[each.node_id].messages for each in backend.requests] == [
+        each.messages for each in backend.requests
+    ]
+
+
+async def test_an_answer_that_was_asked_for_again_is_not_taken_for_its_first_prompt() -> None:
+    @workflow
+    def planning(text: str) -> Plan:
+        return plan(text, "10:00")
+
+    backend, store = ScriptedBackend(["none", '{"queries": [], "effort": 1}']), MemoryStore()
+    async with Runtime(backend, store=store) as runtime:
+        await runtime.start(planning.bind("it"), run_id="run").wait()
+    report = prefix_report(await store.load("run"))
+    assert [call.possible_tokens for call in report.calls] == [0, None]
+    assert report.possible_tokens == report.calls[1].cached_tokens > 0
+
+
+async def test_a_call_that_a_resumed_agent_was_told_nothing_of_is_written_as_it_was_told() -> None:
+    is_under_way = asyncio.Event()
+
+    @tool(effects="write")
+    async def push(text: str) -> str:
+        """Push it."""
+        is_under_way.set()
+        await asyncio.Event().wait()
+        return text
+
+    @agent(tools=[push], max_turns=2)
+    def one(text: str) -> Prompt[str]:
+        return Prompt(f"Push {text}")
+
+    @workflow
+    def pushing(text: str) -> str:
+        return one(text)
+
+    store, call = MemoryStore(), _calls(("1", "push", '{"text": "it"}'))
+    async with Runtime(ScriptedBackend([call]), store=store) as runtime:
+        run = runtime.start(pushing.bind("it"), run_id="run")
+        await is_under_way.wait()
+        run.cancel()
+        await run.wait()
+    # Nobody was told of it yet.
+    assert list(prompts_of(await store.load("run"))) == ["one[0].llm"]
+    backend = ScriptedBackend(["done"])
+    async with Runtime(backend, store=store) as runtime:
+        await (await runtime.resume("run", pushing, in_flight="skip")).wait()
+    written = prompts_of(await store.load("run"))
+    assert [written["one[1].llm"].messages] == [each.messages for each in backend.requests]
+
+
+async def test_an_agents_turn_goes_on_from_its_own_among_many() -> None:
+    together = asyncio.Barrier(40)
+
+    @tool(effects="read")
+    async def meet(query: str) -> str:
+        """All of them, before any goes on."""
+        await together.wait()
+        return query
+
+    @agent(tools=[meet], max_turns=2)
+    def one(text: str) -> Prompt[str]:
+        return Prompt(f"{text} meets.", system="You meet others. " * 9)
+
+    @workflow
+    def many(texts: list[str]) -> list[str]:
+        return one.map(texts)
+
+    def script(request: Request) -> str | Completion:
+        return "met" if len(request.messages) > 2 else _calls(("1", "meet", '{"query": "q"}'))
+
+    backend, store = ScriptedBackend(script), MemoryStore()
+    async with Runtime(backend, store=store) as runtime:
+        texts = [str(number) for number in range(40)]
+        result = await runtime.start(many.bind(texts), run_id="run").wait()
+    assert result.status == "finished", result.errors
+    calls = [
+        call for call in prefix_report(await store.load("run")).calls if "[1]." in call.node_id
+    ]
+    second = [call for call in calls if call.node_id.endswith("[1].llm")]
+    assert len(second) == 40
+    for call in second:
+        assert call.broken is None
+        assert call.before == call.node_id.replace("[1].llm", "[0].llm")
 
 
 async def test_nothing_is_known_of_a_run_without_a_graph() -> None:
