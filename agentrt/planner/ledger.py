@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from agentrt.ir.schema import Json, Schema, canonical_json
 from agentrt.ir.tool import ToolSpec
@@ -21,7 +22,7 @@ class Ledger:
     A tool that writes waits until its plan is whole and all lines above it have ended well, and
     lines below it wait for it: what it does to the world comes where the plan has it. Nothing is
     called twice with the same arguments once that has succeeded, in whichever plan, but for what
-    may come to something else each time.
+    may come to something else each time, and for what reads the world after a write has changed it.
 
     Attributes:
         tasks: All there are, by number.
@@ -35,6 +36,8 @@ class Ledger:
         self.outcomes: dict[int, Outcome] = {}
         self._plan = 0
         self._here: dict[int, Task] = {}
+        self._reads: dict[int, tuple[int, ...]] = {}
+        self._waiting: set[int] = set()
         self._running: dict[int, _Call] = {}
         self._done: dict[_Call, Outcome] = {}
         self._barriers: dict[int, int] = {}
@@ -65,6 +68,8 @@ class Ledger:
     def add(self, task: Task) -> None:
         self.outcomes.pop(task.id, None)  # of a line of an earlier plan that was given up on
         self.tasks[task.id] = self._here[task.id] = task
+        self._reads[task.id] = task.references
+        self._waiting.add(task.id)
 
     def bad(self, line: BadLine) -> None:
         """A line that may be repaired: until then, what is below it may have to wait for it."""
@@ -86,13 +91,19 @@ class Ledger:
     def ended(self, task_id: int, outcome: Outcome) -> None:
         self.outcomes[task_id] = outcome
         call = self._running.pop(task_id)
+        if self._tools[call[0]].effects == "write":  # whatever came of it
+            self._done = {
+                each: done
+                for each, done in self._done.items()
+                if self._tools[each[0]].effects != "read"
+            }
         if outcome.is_final:
             self._done[call] = outcome
 
     @property
     def is_settled(self) -> bool:
         """Whether all tasks there are have ended."""
-        return all(task_id in self.outcomes for task_id in self._here)
+        return not self._waiting and not self._running
 
     def runnable(self, *, is_whole: bool | None) -> list[RunTask]:
         """What may run now and has not been started, in order.
@@ -101,31 +112,33 @@ class Ledger:
             is_whole: Whether the plan is complete and sound; None: that is not known yet.
         """
         found: list[RunTask] = []
-        has_changed = True
-        while has_changed:  # a task that ends without running may be all another one waits for
-            has_changed = False
-            for task_id in self.here:
-                if task_id in self.outcomes or task_id in self._running:
-                    continue
-                decided = self._decide(self._here[task_id], is_whole=is_whole)
+        above = _Above()
+        for task_id in self.here if self._waiting else ():
+            task = self._here[task_id]
+            if task_id in self._waiting:
+                decided = self._decide(task, above, is_whole=is_whole)
                 if isinstance(decided, Outcome):
                     self.outcomes[task_id] = decided
-                    has_changed = True
                 elif decided is not None:
-                    call = _call(decided.task.tool, decided.arguments)
-                    self._running[task_id] = call
+                    self._running[task_id] = _call(task.tool, decided.arguments)
                     found.append(decided)
+                if decided is not None:
+                    self._waiting.remove(task_id)
+            is_write = self._tools[task.tool].effects == "write"
+            above.add(task_id, self.outcomes.get(task_id), is_write=is_write)
         return found
 
-    def _decide(self, task: Task, *, is_whole: bool | None) -> RunTask | Outcome | None:
+    def _decide(
+        self, task: Task, above: _Above, *, is_whole: bool | None
+    ) -> RunTask | Outcome | None:
         """Run it, or how it ends without running; None: wait."""
         spec = self._tools[task.tool]
-        ended = self._awaited_outcome(task, spec, is_whole=is_whole)
+        ended = self._awaited_outcome(task, above, is_whole=is_whole)
         if not isinstance(ended, bool):
             return ended
         if not ended:
             return None
-        values = {task_id: each.value for task_id, each in self.outcomes.items() if each.is_ok}
+        values = {read: self.outcomes[read].value for read in self._reads[task.id]}
         try:
             arguments = {name: resolved(each, values) for name, each in task.arguments.items()}
         except LookupError as error:
@@ -141,32 +154,52 @@ class Ledger:
         return RunTask(plan=self._plan, task=task, arguments=arguments)
 
     def _awaited_outcome(
-        self, task: Task, spec: ToolSpec, *, is_whole: bool | None
+        self, task: Task, above: _Above, *, is_whole: bool | None
     ) -> Outcome | bool:
         """Whether all that `task` waits for has ended well; how it ends if that has not."""
-        is_complete = True
-        for read in self._awaited(task, spec):
-            outcome = self.outcomes.get(read)
-            if outcome is None:
-                is_complete = False
-            elif not outcome.is_ok:
-                return failed(f"not run: task {read} failed")
-        if any(task.id > above for above in self._barriers.values()):
+        is_write = self._tools[task.tool].effects == "write"
+        awaited = [*self._reads[task.id], *([] if is_write else above.last_write)]
+        outcomes = [self.outcomes.get(read) for read in awaited]
+        broken = [
+            read
+            for read, outcome in zip(awaited, outcomes, strict=True)
+            if outcome is not None and not outcome.is_ok
+        ]
+        if is_write:
+            broken += above.first_failed
+        if broken:
+            return failed(f"not run: task {broken[0]} failed")
+        if any(task.id > barrier for barrier in self._barriers.values()):
             return False
-        if spec.effects == "write" and is_whole is not True:
+        is_complete = None not in outcomes and not (is_write and above.is_open)
+        if is_write and is_whole is not True:
             if is_whole is False and is_complete:
                 return failed("not run: the plan has lines that cannot be used")
             return False
         return is_complete
 
-    def _awaited(self, task: Task, spec: ToolSpec) -> tuple[int, ...]:
-        above = [task_id for task_id in self.here if task_id < task.id]
-        if spec.effects == "write":
-            return (*task.references, *above)
-        writes = [
-            task_id for task_id in above if self._tools[self._here[task_id].tool].effects == "write"
-        ]
-        return (*task.references, *writes[-1:])
+
+@dataclass(slots=True)
+class _Above:
+    """What is known of the tasks above one, whose numbers are all smaller.
+
+    Attributes:
+        is_open: One of them has not ended.
+        first_failed: The first that has ended badly, if there is one.
+        last_write: The last that writes, if there is one.
+    """
+
+    is_open: bool = False
+    first_failed: list[int] = field(default_factory=list[int])
+    last_write: list[int] = field(default_factory=list[int])
+
+    def add(self, task_id: int, outcome: Outcome | None, *, is_write: bool) -> None:
+        if outcome is None:
+            self.is_open = True
+        elif not outcome.is_ok and not self.first_failed:
+            self.first_failed = [task_id]
+        if is_write:
+            self.last_write = [task_id]
 
 
 def _call(tool: str, arguments: Mapping[str, Json]) -> _Call:

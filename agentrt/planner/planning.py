@@ -82,13 +82,13 @@ class Planning:
         self._is_whole: bool | None = None
         self._has_asked_join = False
         self._join_retries = 0
-        self._too_many: TooManyTasks | None = None
+        self._too_many: int | None = None
+        self._has_given_up = False
         self._reader = self._new_reader()
 
-    @property
-    def is_over(self) -> bool:
-        """Whether what the model goes on writing is not read."""
-        return self._reader.is_over
+    def is_read(self, ask: AskPlan) -> bool:
+        """Whether what the model, asked so, goes on writing has a meaning."""
+        return ask is self._asked and not self._reader.is_over
 
     @property
     def reusable_plan(self) -> str | None:
@@ -99,15 +99,13 @@ class Planning:
             return None
         return "\n".join([*(str(self.ledger.tasks[task_id]) for task_id in here), "join"])
 
-    # -- what happened -----------------------------------------------------------------------
-
     def begin(self) -> list[PlanAction]:
         self.transcript.extend(planner_messages(self.tools, self.question))
         return self._ask_plan(self._grammar())
 
     def received(self, text: str, *, of: AskPlan | None = None) -> list[PlanAction]:
         """A piece of what was asked for by `of`; None: by the latest `AskPlan`."""
-        if self._reader.is_over or of not in (None, self._asked):
+        if self._reader.is_over or (of is not None and of is not self._asked):
             return []
         self._text += text
         return self._read(self._reader.feed(text))
@@ -125,7 +123,7 @@ class Planning:
                 for, and replaced, before the model that wrote it has stopped writing.
         """
         self._tokens += tokens
-        if of not in (None, self._asked):
+        if of is not None and of is not self._asked:
             return []
         actions: list[PlanAction] = []
         if text.startswith(self._text):
@@ -133,7 +131,7 @@ class Planning:
         actions += self._read(self._reader.close(is_cut=is_cut))
         self._end_writing()
         if self._too_many is not None:
-            return [*actions, self._give_up_on_tasks(self._too_many)]
+            return [self._give_up("max_tasks", f"the plan has more than {self._too_many} tasks")]
         has_ended = self._reader.is_joined or (not is_cut and bool(self.ledger.here))
         return [*actions, *self._mend(has_ended=has_ended)]
 
@@ -147,7 +145,9 @@ class Planning:
         self._tokens += tokens
         self._join_retries += 1
         if self._join_retries > self._limits.max_join_retries:
-            return [GiveUp("max_join_retries", f"the joiner gave no answer that fits: {why}")]
+            return [
+                self._give_up("max_join_retries", f"the joiner gave no answer that fits: {why}")
+            ]
         self.transcript.append(Message("assistant", text))
         self.transcript.append(Message("user", f"That cannot be used: {why}. Write it again."))
         return self._ask_joiner()
@@ -170,8 +170,6 @@ class Planning:
         self._reader = self._new_reader()
         return self._ask_plan(self._grammar())
 
-    # -- what to do --------------------------------------------------------------------------
-
     def _read(self, events: list[PlanEvent]) -> list[PlanAction]:
         for event in events:
             match event:
@@ -179,8 +177,8 @@ class Planning:
                     self.ledger.add(task)
                 case BadLine():
                     self.ledger.bad(event)
-                case TooManyTasks():
-                    self._too_many = event
+                case TooManyTasks(limit):
+                    self._too_many = limit
                 case _:
                     pass
         if self._reader.is_joined and not self._reader.bad:
@@ -189,10 +187,14 @@ class Planning:
 
     def _advance(self) -> list[PlanAction]:
         """What may run now; the joiner, once everything has ended."""
-        if self._too_many is not None:
+        if self._too_many is not None or self._has_given_up:
             return []
-        actions: list[PlanAction] = [*self.ledger.runnable(is_whole=self._is_whole)]
-        if self._is_closed and not self._has_asked_join and self.ledger.is_settled:
+        # A write waits for the end of the model's answer, not only for the join in it: then the plan
+        # is on record, and a run that is resumed cannot come by another one.
+        is_whole = None if self._is_writing and self._is_whole else self._is_whole
+        actions: list[PlanAction] = [*self.ledger.runnable(is_whole=is_whole)]
+        is_counted = self._limits.max_total_tokens is None or not self._is_writing
+        if self._is_closed and not self._has_asked_join and self.ledger.is_settled and is_counted:
             actions += self._ask_join()
         return actions
 
@@ -224,8 +226,8 @@ class Planning:
         return self._ask_plan(lines_grammar(self.tools, wanted, known=self.ledger.tasks))
 
     def _ask_plan(self, grammar: str) -> list[PlanAction]:
-        if exceeded := self._exceeded():
-            return [exceeded]
+        if exceeded := self._out_of_tokens():
+            return exceeded
         self._text = ""
         self._is_writing = True
         self._asked = AskPlan(
@@ -249,8 +251,8 @@ class Planning:
         return self._ask_joiner()
 
     def _ask_joiner(self) -> list[PlanAction]:
-        if exceeded := self._exceeded():
-            return [exceeded]
+        if exceeded := self._out_of_tokens():
+            return exceeded
         may_replan = self._plan < self._limits.max_replans
         schema = join_schema(self._answer, may_replan=may_replan)
         return [
@@ -269,14 +271,15 @@ class Planning:
             self._is_writing = False
             self.transcript.append(Message("assistant", self._text[: self._reader.read].rstrip()))
 
-    def _exceeded(self) -> GiveUp | None:
+    def _out_of_tokens(self) -> list[PlanAction]:
         limit = self._limits.max_total_tokens
         if limit is None or self._tokens < limit:
-            return None
-        return GiveUp("max_total_tokens", f"no answer within {limit} tokens")
+            return []
+        return [self._give_up("max_total_tokens", f"no answer within {limit} tokens")]
 
-    def _give_up_on_tasks(self, found: TooManyTasks) -> GiveUp:
-        return GiveUp("max_tasks", f"the plan has more than {found.limit} tasks")
+    def _give_up(self, limit: str, why: str) -> GiveUp:
+        self._has_given_up = True
+        return GiveUp(limit, why)
 
     def _grammar(self, first_id: int | None = None) -> str:
         return plan_grammar(

@@ -39,7 +39,7 @@ async def write_plan(
         nonlocal babble
         pieces.append(chunk.text)
         on_text(chunk.text)
-        babble += len(chunk.text) if region.planning.is_over else 0
+        babble += 0 if region.planning.is_read(work.ask) else len(chunk.text)
         if babble > _BABBLE:
             enough.reschedule(0.0)
 

@@ -5,7 +5,16 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.planner import Joined, PlanCache, PlanEvent, Planning, PlanReader, Task, TaskReady
+from agentrt.planner import (
+    AskPlan,
+    Joined,
+    PlanCache,
+    PlanEvent,
+    Planning,
+    PlanReader,
+    Task,
+    TaskReady,
+)
 from agentrt.planner.arguments import arguments_problem
 from agentrt.planner.line import LineError, read_line
 from agentrt.planner.shape import shape_of
@@ -112,8 +121,9 @@ def test_the_cache_takes_any_question_and_any_plan(question: str, plan: str, oth
 def test_planning_goes_on_whatever_the_planner_writes(text: str) -> None:
     """It asks for something, or runs something; it is never stuck, and it never raises."""
     planning = Planning(ALL, "why?")
-    planning.begin()
+    (ask,) = planning.begin()
+    assert isinstance(ask, AskPlan)
     actions = planning.received(text) + planning.plan_ended(text)
     assert actions
     if any(isinstance(event, Joined) for event in _events([text])):
-        assert planning.is_over
+        assert not planning.is_read(ask)

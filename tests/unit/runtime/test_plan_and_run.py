@@ -471,3 +471,24 @@ async def test_a_write_that_was_under_way_is_asked_about() -> None:
         assert (await run.wait()).output == "fine"
     assert "$2: error: [the run was interrupted during this call" in _results(backend)
     assert "$3: error: not run: task 2 failed" in _results(backend)
+
+
+async def test_a_write_is_made_once_though_a_resumed_run_plans_otherwise() -> None:
+    """Stopped when the plan was complete, and the model's answer was not: it is not on record."""
+    store = MemoryStore()
+    stopping: list[Run[str]] = []
+
+    async def write(say: Callable[[str], None]) -> None:
+        say('1 search(query="a")\n2 note(text="n")\njoin\n')
+        await _until("a")
+        await asyncio.sleep(0.05)
+        stopping[0].cancel()
+        await asyncio.Event().wait()
+
+    async with Runtime(Streaming(write), store=store) as runtime:
+        stopping.append(runtime.start(ask.bind("why?"), run_id="r"))
+        assert (await stopping[0].wait()).status == "cancelled"
+    async with Runtime(_scripted('1 note(text="n")\njoin'), store=store) as runtime:
+        run = await runtime.resume("r", ask, in_flight="skip")
+        assert (await run.wait()).output == "fine"
+    assert _calls["n"] == 1
