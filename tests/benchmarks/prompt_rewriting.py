@@ -1,7 +1,7 @@
 """What laying prompts out for the prefix cache saves: the same agent programs as written and rewritten.
 
     python -m tests.benchmarks.prompt_rewriting [--runs N] [--rounds N] [--vllm URL | --imitated]
-        [--json FILE]
+        [--block N] [--json FILE]
 
 Each run is four programs, one after another, as one user's are: a summary of retrieved text, an agent
 of five turns with four tools, three reviewers of one text, and an agent of five turns of the older sort
@@ -50,6 +50,7 @@ class Measured:
     Attributes:
         append_only: Prompt tokens that the agents' turns computed, against the least possible: those
             of each last turn, less what its first turn found.
+        append_only_blocks: The same against the least possible where only whole blocks are cached.
         kinds_s: What programs of each kind took of `wall_s`.
     """
 
@@ -61,6 +62,7 @@ class Measured:
     computed_tokens: int
     completion_tokens: int
     append_only: float
+    append_only_blocks: float
     answers: tuple[str, ...]
 
 
@@ -75,12 +77,15 @@ class Row:
     prompt_tokens: int
     computed_tokens: int
     append_only: float
+    append_only_blocks: float
     speedup: float
     is_repeatable: bool
     same_answers: float
 
 
-async def measure(form: Layout, number: int, runs: int, backend: Backend, salt: str) -> Measured:
+async def measure(
+    form: Layout, number: int, runs: int, backend: Backend, *, salt: str = "", block_tokens: int = 1
+) -> Measured:
     """One form on a cold cache."""
     clock = SystemClock()
     steered = Steered(backend, salt=salt)
@@ -107,6 +112,7 @@ async def measure(form: Layout, number: int, runs: int, backend: Backend, salt: 
         computed_tokens=sum(_computed(one) for one in asked),
         completion_tokens=sum(one.usage.completion_tokens for one in asked),
         append_only=_append_only(asked, names),
+        append_only_blocks=_append_only(asked, names, block_tokens=block_tokens),
         answers=tuple(
             f"{names.index(one.run)}/{one.node_id}: {one.text}"
             for one in sorted(asked, key=lambda each: (names.index(each.run), each.node_id))
@@ -133,6 +139,7 @@ def rows(measured: Sequence[Measured]) -> list[Row]:
                 completion_tokens=int(statistics.median(one.completion_tokens for one in found)),
                 kinds={kind: _kind_s(base, kind) / _kind_s(found, kind) for kind in KINDS},
                 append_only=statistics.median(one.append_only for one in found),
+                append_only_blocks=statistics.median(one.append_only_blocks for one in found),
                 speedup=base_s / wall_s,
                 is_repeatable=len({one.answers for one in found}) == 1,
                 same_answers=sum(a == b for a, b in pairs) / len(pairs),
@@ -149,12 +156,12 @@ def table(found: Sequence[Row], *, is_imitated: bool = False) -> str:
     """The rows, and the targets."""
     lines = [
         f"{'form':6}{'wall s':>9}{'speedup':>9}{'prompt':>9}{'computed':>10}{'written':>9}"
-        f"{'append-only':>13}{'repeatable':>12}{'same as S0':>12}"
+        f"{'append-only':>13}{'by blocks':>11}{'repeatable':>12}{'same as S0':>12}"
     ]
     lines += [
         f"{row.form:6}{row.wall_s:9.2f}{row.speedup:9.2f}{row.prompt_tokens:9,}"
         f"{row.computed_tokens:10,}{row.completion_tokens:9,}{row.append_only:13.3f}"
-        f"{row.is_repeatable!s:>12}{row.same_answers:12.0%}"
+        f"{row.append_only_blocks:11.3f}{row.is_repeatable!s:>12}{row.same_answers:12.0%}"
         for row in found
     ]
     lines += ["", "speedup by kind of program", "".join(f"{kind:>12}" for kind in ("form", *KINDS))]
@@ -180,14 +187,16 @@ def _computed(one: Asked) -> int:
     return one.usage.prompt_tokens - one.usage.cached_tokens
 
 
-def _append_only(asked: Sequence[Asked], names: Sequence[str]) -> float:
+def _append_only(asked: Sequence[Asked], names: Sequence[str], *, block_tokens: int = 1) -> float:
+    """Computed by the agents' turns, over what each adds to the whole blocks of the one before."""
     computed = least = 0
     for name in names:
-        turns = turns_of(asked, name)
-        if not turns:
-            continue
-        computed += sum(map(_computed, turns))
-        least += turns[-1].usage.prompt_tokens - turns[0].usage.cached_tokens
+        cached = None
+        for turn in turns_of(asked, name):
+            cached = turn.usage.cached_tokens if cached is None else cached
+            computed += _computed(turn)
+            least += turn.usage.prompt_tokens - cached
+            cached = turn.usage.prompt_tokens // block_tokens * block_tokens
     return computed / max(least, 1)
 
 
@@ -203,7 +212,11 @@ async def _all(options: argparse.Namespace) -> list[Measured]:
                 else connect(options.vllm or "local", model=options.model)
             )
             try:
-                found.append(await measure(form, number, options.runs, backend, salt))
+                found.append(
+                    await measure(
+                        form, number, options.runs, backend, salt=salt, block_tokens=options.block
+                    )
+                )
             finally:
                 await backend.aclose()
             sys.stderr.write(f"round {number}, {form}: {found[-1].wall_s:.2f} s\n")
@@ -218,6 +231,9 @@ def main() -> int:
     parser.add_argument("--vllm", metavar="URL")
     parser.add_argument("--imitated", action="store_true")
     parser.add_argument("--model", metavar="NAME")
+    parser.add_argument(
+        "--block", type=int, default=1, help="tokens of a block of the engine's prefix cache"
+    )
     parser.add_argument(
         "--label", default="0", help="a salt that was not used at the server before"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.benchmarks.drafting import WISHES, Timed, rows, table
@@ -31,12 +33,23 @@ def test_speedups_are_medians_of_seconds_a_token_by_pairs() -> None:
         *(_timed(OTHER, wish, 1.0) for wish in WISHES),
     ]
     off, on, measured, *others = rows(found)
-    assert (off.speedup, off.least, off.identical, off.share_taken) == (1.0, 1.0, 3, 0.0)
-    assert (on.speedup, on.least, on.cpu_speedup) == (2.0, 0.5, 2.0)
+    assert (off.speedup, off.least_turn, off.identical, off.share_taken) == (1.0, 1.0, 3, 0.0)
+    assert (on.speedup, on.least_turn, on.cpu_speedup) == (2.0, 2.0, 2.0)
     assert (on.drafted_tokens, on.share_taken, on.identical) == (120, 0.5, 3)
     assert (measured.speedup, measured.identical) == (1.0, 0)
     assert [row.speedup for row in others] == [1.0, 1.0, 1.0]
     assert len(table(rows(found)).splitlines()) == 1 + 2 * len(WISHES)
+
+
+def test_the_least_turn_is_the_one_whose_median_is_least() -> None:
+    plain = [replace(_timed(COPY, "off", 2.0), turn=turn) for turn in "aaabbb"]
+    drafted = [
+        replace(_timed(COPY, "on", seconds), turn=turn)
+        for turn, seconds in zip("aaabbb", (1.0, 8.0, 1.0, 4.0, 1.0, 4.0), strict=True)
+    ]
+    others = [_timed(COPY, "measured", 2.0)] * 6
+    both = [*plain, *drafted, *others, *(_timed(OTHER, wish, 1.0) for wish in WISHES)]
+    assert [row.least_turn for row in rows(both)][1] == 0.5
 
 
 def test_a_pair_that_lacks_its_answer_is_no_pair() -> None:

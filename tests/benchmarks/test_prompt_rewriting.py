@@ -8,7 +8,7 @@ from tests.benchmarks.prompt_rewriting import Measured, measure, rows, table
 
 
 async def _measured(form: Layout, number: int) -> Measured:
-    return await measure(form, number, 2, ScriptedBackend("a short answer"), "")
+    return await measure(form, number, 2, ScriptedBackend("a short answer"), block_tokens=16)
 
 
 async def test_moved_blocks_are_computed_once_and_the_default_changes_no_prompt_text() -> None:
@@ -20,5 +20,6 @@ async def test_moved_blocks_are_computed_once_and_the_default_changes_no_prompt_
     assert abs(by_form["S2"].prompt_tokens - by_form["S0"].prompt_tokens) <= 10
     assert by_form["S1"].prompt_tokens == by_form["S0"].prompt_tokens
     # Whole blocks of 16 tokens are cached: up to 15 more are computed each turn.
-    assert by_form["S2"].append_only < 1.1
+    assert 1 < by_form["S2"].append_only < 1.1
+    assert by_form["S2"].append_only_blocks == 1
     assert "not measured" in table(list(by_form.values()), is_imitated=True)
