@@ -2,110 +2,203 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from agentrt.ir.expression import Const, NodeId, Template, Text, uses
+from agentrt.ir.expression import (
+    Const,
+    Expression,
+    NodeId,
+    Template,
+    Text,
+    Use,
+    rewrite_uses,
+    uses,
+)
 from agentrt.ir.node import AgentNode, LLMNode
 from agentrt.ir.prompt import render_value
 from agentrt.ir.schema import canonical_json
 
 Prompting: TypeAlias = LLMNode | AgentNode
+Names: TypeAlias = Mapping[NodeId, Expression]
+"""What the nodes of a body are called in the graph around it."""
+
+_NO_NAMES: Final[Names] = {}
+_END_OF_SYSTEM: Final = 0
+_VALUE: Final = 1
+_TEXT: Final = 2
+_BETWEEN_BLOCKS: Final = "\n\n"  # as the runtime joins them
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What a prompt is known to begin with.
+class Piece(NamedTuple):
+    """A stretch of a prompt. They sort as what they stand for does, letter by letter.
 
     Attributes:
-        kind: What must be the same for any of it to be shared: the model, and the tools, that chat
-            templates put before everything else.
-        system: The static text at the start of the system message.
-        user: The same of the user message; empty unless all of the system message is static.
+        sort: A text, a value, or the end of the system message.
+        text: The text; what tells the value from others; the form of the answer.
+        reads: The nodes that a value comes from.
     """
 
-    kind: str
-    system: str
-    user: str
-
-    @property
-    def chars(self) -> int:
-        return len(self.system) + len(self.user)
-
-
-def beginning_of(node: Prompting) -> Beginning:
-    """What `node`'s prompt begins with in every run."""
-    options = node.options
-    tools = (node.shown_tools or node.tools) if isinstance(node, AgentNode) else ()
-    system, is_whole = "", True
-    if node.prompt.system is not None:
-        system, is_whole = _leading([node.prompt.system])
-    # The form of the answer is said at the end of the system message.
-    kind = canonical_json([options.tier or "large", options.model, list(tools)])
-    if not is_whole:
-        return Beginning(kind, system, "")
-    form = "" if node.output == {"type": "string"} else canonical_json(node.output)
-    user, _ = _leading([*node.prompt.context, node.prompt.user])
-    return Beginning(kind, system, form + "\0" + user if form else user)
-
-
-def common_chars(one: Beginning, other: Beginning) -> int:
-    """Characters that both begin with."""
-    if one.kind != other.kind:
-        return 0
-    system = len(os.path.commonprefix([one.system, other.system]))  # noqa: RUF071  texts, no paths
-    if one.system != other.system:
-        return system
-    return system + len(os.path.commonprefix([one.user, other.user]))  # noqa: RUF071
+    sort: int
+    text: str
+    reads: tuple[NodeId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """What all instances of a map's body begin with.
+class Extent:
+    """How much of prompts is the same.
 
     Attributes:
         chars: Static characters of it.
-        has_values: Values that are the same for all of them are in it too, of a length that is known
-            only when it runs.
+        has_values: Values are in it too, of a length that is known only when it runs.
     """
 
     chars: int = 0
     has_values: bool = False
 
 
-def fixed_beginning(node: Prompting, changing: Collection[NodeId]) -> Fixed:
-    """What `node`'s prompt has before the first thing that comes from one of `changing`."""
-    chars, has_values = 0, False
-    for template in node.prompt.templates():
-        for part in template.parts:
-            if isinstance(part, Text):
-                chars += len(part.text)
-            elif any(use.node in changing for use in uses(part.expression)):
-                return Fixed(chars, has_values)
+@dataclass(frozen=True, slots=True, order=True)
+class Beginning:
+    """A prompt from its start on: two that begin with equal pieces begin with the same text.
+
+    Attributes:
+        kind: What must be the same for any of it to be shared: the model, and the tools, that chat
+            templates put before everything else.
+        pieces: In the order they are sent; no two texts are neighbours.
+    """
+
+    kind: str
+    pieces: tuple[Piece, ...]
+
+    def least(self, chars: int) -> tuple[str | Piece, ...] | None:
+        """The shortest beginning of it that has so many characters, or a value; None: there is none.
+
+        Prompts begin alike for at least as long if and only if this is the same of both.
+        """
+        found: list[str | Piece] = [self.kind]
+        left = chars
+        for piece in self.pieces:
+            if piece.sort == _TEXT:
+                found.append(piece.text[:left])
             else:
-                has_values = True
-    return Fixed(chars, has_values)
+                found.append(piece)
+            left -= len(piece.text)
+            if piece.sort == _VALUE or left <= 0:
+                return tuple(found)
+        return None
 
 
-def _leading(templates: list[Template]) -> tuple[str, bool]:
-    """The static text that `templates` begin with, and whether it is all of them."""
-    found: list[str] = []
-    for text in (text for template in templates for text in _texts(template)):
-        if text is None:
-            return "".join(found), False
-        found.append(text)
-    return "".join(found), True
+def beginning_of(node: Prompting, names: Names = _NO_NAMES, prefix: str = "") -> Beginning:
+    """`node`'s prompt, for comparing.
+
+    Args:
+        node: Of a graph or of a body.
+        names: What nodes of the body have for others around it.
+        prefix: For those that are in no `names`.
+    """
+    options = node.options
+    tools = (node.shown_tools or node.tools) if isinstance(node, AgentNode) else ()
+    kind = canonical_json([options.tier or "large", options.model, list(tools)])
+    return Beginning(kind, tuple(_joined(_pieces(node, names, prefix))))
 
 
-def _texts(template: Template) -> Iterator[str | None]:
-    for part in template.parts:
-        if isinstance(part, Text):
-            yield part.text
-        elif isinstance(part.expression, Const):
-            yield render_value(part.expression.value)
-        elif isinstance(part.expression, Template):
-            yield from _texts(part.expression)
+def common(one: Beginning, other: Beginning) -> Extent:
+    """What both begin with."""
+    chars, has_values = 0, False
+    if one.kind != other.kind:
+        return Extent()
+    for a, b in zip(one.pieces, other.pieces, strict=False):
+        if a.sort == b.sort == _TEXT:
+            length = _common_length(a.text, b.text)
+            chars += length
+            if length < max(len(a.text), len(b.text)):
+                break
+        elif a != b:
+            break
+        elif a.sort == _VALUE:
+            has_values = True
         else:
-            yield None
+            chars += len(a.text)
+    return Extent(chars, has_values)
+
+
+def fixed(begins: Beginning, is_changing: Callable[[NodeId], bool]) -> Extent:
+    """What comes before the first value that is from a changing node."""
+    chars, has_values = 0, False
+    for piece in begins.pieces:
+        if any(map(is_changing, piece.reads)):
+            break
+        if piece.sort == _VALUE:
+            has_values = True
+        else:
+            chars += len(piece.text)
+    return Extent(chars, has_values)
+
+
+def named(expression: Expression, names: Names, prefix: str) -> Expression:
+    """`expression` of a body, said in terms of the graph around it, where that knows the value."""
+
+    def change(use: Use) -> Expression:
+        known = names.get(use.node)
+        if isinstance(known, Use):
+            return Use(known.node, known.path + use.path)
+        if known is None or use.path:
+            return Use(prefix + use.node, use.path)
+        return known
+
+    return rewrite_uses(expression, change) if names or prefix else expression
+
+
+def _pieces(node: Prompting, names: Names, prefix: str) -> Iterator[Piece]:
+    prompt = node.prompt
+    if prompt.system is not None:
+        yield from _flat(named(prompt.system, names, prefix))
+    # The form of the answer is said at the end of the system message; agents say more there.
+    form = "" if node.output == {"type": "string"} else canonical_json(node.output)
+    yield Piece(_END_OF_SYSTEM, f"{node.kind} {form}" if form else "")
+    for block in prompt.context:
+        yield from _flat(named(block, names, prefix))
+        yield Piece(_TEXT, _BETWEEN_BLOCKS)
+    yield from _flat(named(prompt.user, names, prefix))
+
+
+def _flat(expression: Expression) -> Iterator[Piece]:
+    """Texts and values of `expression`, in order."""
+    if isinstance(expression, Const):
+        yield Piece(_TEXT, render_value(expression.value))
+    elif isinstance(expression, Template):
+        for part in expression.parts:
+            if isinstance(part, Text):
+                yield Piece(_TEXT, part.text)
+            else:
+                yield from _flat(part.expression)
+    else:
+        reads = tuple(dict.fromkeys(use.node for use in uses(expression)))
+        yield Piece(_VALUE, repr(expression), reads)
+
+
+def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    texts: list[str] = []
+    for piece in pieces:
+        if piece.sort == _TEXT:
+            texts.append(piece.text)
+            continue
+        if any(texts):
+            yield Piece(_TEXT, "".join(texts))
+        texts = []
+        yield piece
+    if any(texts):
+        yield Piece(_TEXT, "".join(texts))
+
+
+def _common_length(one: str, other: str) -> int:
+    """How many characters both texts begin with; by halves, as texts may be long."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least

@@ -45,10 +45,11 @@ class Retention:
 
     Attributes:
         reused_chars: Characters at its start that a later call of the run begins with too; 0: none.
-        next_use: The first node that does, by depth; empty: none.
+        next_use: The first node that does, by its full id; in a loop it may be the node itself, in the
+            next step. Empty: none.
         next_use_s: Seconds until then, where durations are known.
-        is_shared: Other calls that may come at any moment begin as it does: siblings, or other
-            instances of a map.
+        is_shared: Calls that may come at any moment begin as it does (siblings, other instances of a
+            map), or later ones do with a value in it, whose length is known when it runs.
         ends_run: When it is made no other call to a model is under way, and none comes after it.
     """
 
@@ -60,7 +61,7 @@ class Retention:
 
     @property
     def is_last(self) -> bool:
-        """Whether nothing of the run goes on from there, nor from its beginning."""
+        """Whether nothing of the run is known to go on from there, or from its beginning."""
         return not self.reused_chars
 
 

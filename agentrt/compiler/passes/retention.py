@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import replace
 
-from agentrt.compiler.analysis import scopes
 from agentrt.compiler.base import NodePlans
 from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
-from agentrt.compiler.shared_prefix import (
-    Prompting,
-    beginning_of,
-    common_chars,
-    fixed_beginning,
-)
+from agentrt.compiler.chains import Weights
+from agentrt.compiler.reuse import Reuse, reuses
 from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import (
-    AgentNode,
-    InputNode,
-    LLMNode,
-    LoopNode,
-    MapNode,
-    Node,
-    PlanNode,
-    bodies,
-    dependencies,
-)
-from agentrt.ir.plan import NodePlan, Retention
-
-LEAST_CHARS = 64
-"""A KV block's worth: less is not kept by itself."""
+from agentrt.ir.node import AgentNode, LLMNode, Node, PlanNode, bodies
+from agentrt.ir.order import topological_order
+from agentrt.ir.plan import Retention
 
 
 class RetentionHints:
     """Says of each LLM call what of its context the run needs again, and when.
 
-    Nothing goes on from an LLM node's answer. But a node that runs later may begin as it does: what
-    they share is worth keeping until then. Of all that do the next is named: the one with the least
-    depth, among those of one graph; in the body of a loop, the node itself, in the next step.
+    Nothing goes on from an LLM node's answer. But a node that runs later may begin as it does,
+    wherever in the graph it is: what they share is worth keeping until then. Of all that do the next
+    is named: of its own body, or else of the graphs around that, the one with the least depth; in a
+    loop that may be the node itself, in the next step.
     """
 
     name = "retention"
@@ -48,24 +32,20 @@ class RetentionHints:
     def requires(self, graph: Graph) -> None:
         """Any sound graph will do."""
 
-    def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:  # noqa: ARG002  the signature of passes
+    def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:
         noted = dict(nodes)
-        again = _bodies_that_repeat(graph)
-        mapped = _bodies_of_maps(graph)
+        regions = dict(graph.walk())
+        weights = Weights(estimates)
         last_id = _last_call(graph)
-        for prefix, scope in scopes(graph):
-            prompting = [node for node in scope.nodes if isinstance(node, (LLMNode, AgentNode))]
-            for node in prompting:
-                full_id = prefix + node.id
-                later = list(_later(node, prompting, nodes, prefix))
-                if prefix in again:
-                    later.append((1 << 30, node.id, beginning_of(node).chars))
-                retention = replace(
-                    _retention(nodes, prefix, full_id, later),
-                    is_shared=_is_shared(node, prompting, nodes, prefix, mapped.get(prefix)),
-                    ends_run=full_id == last_id,
-                )
-                noted[full_id] = replace(nodes[full_id], retention=retention)
+        for reuse in reuses(graph, nodes):
+            retention = Retention(
+                reused_chars=reuse.chars,
+                next_use=reuse.next_id,
+                next_use_s=_seconds(reuse, nodes, regions, weights),
+                is_shared=reuse.is_shared,
+                ends_run=reuse.full_id == last_id,
+            )
+            noted[reuse.full_id] = replace(nodes[reuse.full_id], retention=retention)
         return noted
 
     def ensures(self, graph: Graph, nodes: NodePlans) -> None:
@@ -74,6 +54,13 @@ class RetentionHints:
                 raise GraphError(
                     f"{node_id!r}: what has a prompt has a retention, and nothing else"
                 )
+            retention = nodes[node_id].retention
+            if retention is None:
+                continue
+            if bool(retention.reused_chars) != (retention.next_use in nodes):
+                raise GraphError(f"{node_id!r}: {retention.next_use!r} cannot use it again")
+            if retention.ends_run and not (retention.is_last and node_id in graph.by_id):
+                raise GraphError(f"{node_id!r} does not end the run: others come after it")
 
     def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:  # noqa: ARG002  the signature of passes
         known = [plan.retention for plan in nodes.values() if plan.retention is not None]
@@ -88,68 +75,25 @@ class RetentionHints:
         )
 
 
-def _later(
-    node: Prompting, prompting: list[Prompting], nodes: NodePlans, prefix: str
-) -> Iterator[tuple[int, NodeId, int]]:
-    """Depth, id and shared characters of the nodes that run after `node` and begin as it does."""
-    begins, own = beginning_of(node), nodes[prefix + node.id].depth
-    for other in prompting:
-        depth = nodes[prefix + other.id].depth
-        if depth > own:
-            chars = common_chars(begins, beginning_of(other))
-            if chars >= LEAST_CHARS:
-                yield depth, other.id, chars
-
-
-def _retention(
-    nodes: NodePlans, prefix: str, full_id: NodeId, later: list[tuple[int, NodeId, int]]
-) -> Retention:
-    if not later:
-        return Retention()
-    _, next_id, _ = min(later)
-    chars = max(chars for _, _, chars in later)
-    if chars < LEAST_CHARS:
-        return Retention()
-    return Retention(chars, next_id, _seconds_until(nodes[full_id], nodes[prefix + next_id]))
-
-
-def _seconds_until(node: NodePlan, later: NodePlan) -> float | None:
-    """From the one's start to the other's, as far as the longest chains tell."""
-    if node.remaining_s is None or later.remaining_s is None:
+def _seconds(
+    reuse: Reuse, nodes: NodePlans, regions: Mapping[NodeId, Node], weights: Weights
+) -> float | None:
+    """From its start to that of the next that begins so, as far as the longest chains tell."""
+    if not reuse.next_id or not weights.are_seconds:
         return None
-    return max(0.0, node.remaining_s - later.remaining_s)
-
-
-def _is_shared(
-    node: Prompting,
-    prompting: list[Prompting],
-    nodes: NodePlans,
-    prefix: str,
-    changing: frozenset[NodeId] | None,
-) -> bool:
-    """Whether siblings begin as it does or, in a map's body, its other instances."""
-    if changing is not None:
-        fixed = fixed_beginning(node, changing)
-        if fixed.has_values or fixed.chars >= LEAST_CHARS:
-            return True
-    begins, depth = beginning_of(node), nodes[prefix + node.id].depth
-    return any(
-        other is not node
-        and nodes[prefix + other.id].depth == depth
-        and common_chars(begins, beginning_of(other)) >= LEAST_CHARS
-        for other in prompting
-    )
+    if reuse.next_id == reuse.full_id:
+        return weights.of(regions[reuse.loop_id])
+    own_s, next_s = nodes[reuse.full_id].remaining_s, nodes[reuse.next_id].remaining_s
+    return None if own_s is None or next_s is None else max(0.0, own_s - next_s)
 
 
 def _last_call(graph: Graph) -> NodeId | None:
     """The call that all others of the run have ended before, if there is one."""
-    callers = [node for node in graph.nodes if _calls_models(node)]
-    for node in callers:
-        if isinstance(node, (LLMNode, AgentNode)):
-            before = _ancestors(graph, node)
-            if all(other is node or other.id in before for other in callers):
-                return node.id
-    return None
+    callers = {node.id for node in graph.nodes if _calls_models(node)}
+    last_id = next((each for each in reversed(topological_order(graph)) if each in callers), None)
+    if last_id is None or not isinstance(graph.by_id[last_id], (LLMNode, AgentNode)):
+        return None
+    return last_id if callers <= _ancestors(graph, last_id) | {last_id} else None
 
 
 def _calls_models(node: Node) -> bool:
@@ -158,36 +102,12 @@ def _calls_models(node: Node) -> bool:
     )
 
 
-def _ancestors(graph: Graph, node: Node) -> set[NodeId]:
+def _ancestors(graph: Graph, node_id: NodeId) -> set[NodeId]:
     found: set[NodeId] = set()
-    waiting = list(dependencies(node))
+    waiting = [*graph.dependencies[node_id]]
     while waiting:
-        node_id = waiting.pop()
-        if node_id not in found:
-            found.add(node_id)
-            waiting.extend(dependencies(graph.by_id[node_id]))
+        read = waiting.pop()
+        if read not in found:
+            found.add(read)
+            waiting.extend(graph.dependencies[read])
     return found
-
-
-def _bodies_of_maps(graph: Graph) -> dict[str, frozenset[NodeId]]:
-    """What the full ids of nodes in maps' bodies begin with, and which nodes there differ by instance."""
-    return {
-        f"{node_id}.": frozenset(
-            {
-                *node.mapped,
-                *(inner.id for inner in node.body.nodes if not isinstance(inner, InputNode)),
-            }
-        )
-        for node_id, node in graph.walk()
-        if isinstance(node, MapNode)
-    }
-
-
-def _bodies_that_repeat(graph: Graph) -> set[str]:
-    """What the full ids of nodes in loops' bodies begin with."""
-    return {
-        f"{node_id}.{name}."
-        for node_id, node in graph.walk()
-        if isinstance(node, LoopNode)
-        for name in ("step", "until")
-    }

@@ -10,13 +10,14 @@ from agentrt.compiler.passes.leader_first import LEAST_CHARS, LeaderFirst
 from agentrt.compiler.passes.priorities import Priorities
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import GraphError
-from agentrt.ir.expression import Const, Expression, Use
+from agentrt.ir.expression import Const, Expression, Items, Use
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import LLMOptions, MapNode
+from agentrt.ir.node import LLMNode, LLMOptions, MapNode
 from agentrt.ir.plan import FanOut, Plan
+from agentrt.ir.prompt import PromptTemplate
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS
 from agentrt.scheduler.followers import LEAST_BLOCKS
-from tests.unit.ir.sample_graphs import body, graph, llm, parameter, search
+from tests.unit.ir.sample_graphs import body, graph, llm, parameter, search, template
 
 Q = parameter("q")
 LONG = "Rules. " * 200  # 1,400 characters
@@ -49,8 +50,55 @@ def test_siblings_that_begin_alike_have_one_leader_that_the_most_waits_for() -> 
         llm("other", "What? ", Use("q"), system="Else. " + LONG),
         llm("after", Use("b"), system=LONG),
     )
-    fan = FanOut("b", len(LONG) + len(ASK))
+    fan = FanOut("b", len(LONG) + len(ASK), has_values=True)
     assert _fans(before) == {"a": fan, "b": fan}
+
+
+def test_siblings_may_begin_with_a_value_that_is_long_enough() -> None:
+    before = graph(
+        Q,
+        llm("risks", Use("q"), " Which risks?"),
+        llm("costs", Use("q"), " Which costs?"),
+        llm("gaps", Use("q"), " Which gaps?"),
+        llm("other", Use("q", ("title",)), " Of what is it?"),
+        output=Items((Use("risks"), Use("costs"), Use("gaps"), Use("other"))),
+    )
+    fan = FanOut("risks", len(" Which "), has_values=True)
+    assert _fans(before) == dict.fromkeys(("risks", "costs", "gaps"), fan)
+    assert _plan(before).passes[-1].summary == (
+        "one goes first of: risks costs gaps; saves computing 3 prompt tokens a run and what risks "
+        "costs gaps has of other values, where nothing is cached"
+    )
+
+
+def test_a_constant_is_text_and_no_value() -> None:
+    inner = body(parameter("x"), llm("each", Const(LONG), Use("x")))
+    before = graph(Q, MapNode(id="m", mapped=("x",), inputs=(("x", Use("q")),), body=inner))
+    assert _fans(before) == {"m.each": FanOut("each", len(LONG))}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        # A user message is not the beginning of a system message.
+        (llm("a", LONG), llm("b", Use("q"), system=LONG)),
+        (llm("a", LONG[:-1]), replace(llm("b", LONG[:-1]), output={"type": "integer"})),
+        (
+            replace(llm("a"), prompt=PromptTemplate(template("b"), context=(template("Rules"),))),
+            replace(llm("b"), prompt=PromptTemplate(template("sb"), context=(template("Rule"),))),
+        ),
+    ],
+)
+def test_texts_at_different_places_are_no_common_beginning(one: LLMNode, other: LLMNode) -> None:
+    assert _fans(graph(Q, one, other)) == {}
+
+
+def test_so_many_siblings_and_none_alike_are_told_apart_at_once() -> None:
+    wide = [llm(f"n{i}", Use("q"), system=f"{i} {LONG}") for i in range(10_000)]
+    assert _fans(graph(Q, *wide, llm("last", Use("q"), system=f"7 {LONG}"))).keys() == {
+        "n7",
+        "last",
+    }
 
 
 def test_other_models_compute_for_themselves() -> None:
@@ -108,10 +156,13 @@ def test_the_summary_says_how_many_tokens(items: Expression, told: str) -> None:
 
 
 def test_nothing_is_waited_for_in_vain() -> None:
-    plan = _plan(graph(Q, llm("a", "Hi ", Use("q")), llm("b", "Hi ", Use("q"))))
+    plan = _plan(graph(Q, llm("a", "Hi ", Use("q")), llm("b", "Ho ", Use("q"))))
     assert plan.passes[-1].summary == (
         "no calls begin with as much in common as is worth waiting for"
     )
     fan = replace(plan.nodes["q"], fan_out=FanOut("q", LEAST_CHARS))
     with pytest.raises(GraphError, match="'q' has no prompt"):
         LeaderFirst().ensures(plan.graph, {**plan.nodes, "q": fan})
+    lost = replace(plan.nodes["a"], fan_out=FanOut("gone", LEAST_CHARS))
+    with pytest.raises(GraphError, match="'a' would wait for 'gone', which is no node"):
+        LeaderFirst().ensures(plan.graph, {**plan.nodes, "a": lost})

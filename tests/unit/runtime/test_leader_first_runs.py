@@ -97,6 +97,37 @@ def test_a_document_that_is_known_only_when_it_runs_is_computed_once() -> None:
     assert backend.computed_tokens == TOKENS
 
 
+@llm
+def review(document: str, aspect: str) -> Prompt[str]:
+    return Prompt(f"{document}\n\nWhat of its {aspect}?")
+
+
+@workflow
+def reviewed(document: str) -> list[str]:
+    return [review(document, "risks"), review(document, "costs"), review(document, "gaps")]
+
+
+@pytest.mark.parametrize(
+    ("document", "without", "sent_at"),
+    [
+        (RULES, (), [0.0, 1.0, 1.0]),
+        (RULES, ("leader-first",), [0.0, 0.0, 0.0]),
+        ("Short.", (), [0.0, 0.0, 0.0]),
+    ],
+)
+def test_of_calls_that_begin_with_one_document_one_goes_first_if_it_is_long(
+    document: str, without: Collection[str], sent_at: list[float]
+) -> None:
+    backend, clock = CachingBackend(), VirtualClock()
+
+    async def main() -> list[str]:
+        async with Runtime(backend, clock=clock, without=without) as runtime:
+            return await runtime.run(reviewed, document)
+
+    assert clock.run(main()) == ["ok"] * 3
+    assert [at - backend.sent_at[0] for at in backend.sent_at] == sent_at
+
+
 def test_nobody_waits_for_a_value_that_turns_out_short() -> None:
     assert _ran(CachingBackend(), handbook="Be brief.") == [0.0] * 16
 
