@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from functools import partial
+from itertools import takewhile
 from typing import Any, Protocol, TypeAlias
 
 from agentrt.dsl.functions import ToolFunction
@@ -95,10 +97,13 @@ class TurnCalls:
         tools: Mapping[str, ToolFunction[..., Any]],
         names: tuple[str, ...],
         start: Callable[[ToolFunction[..., Any], dict[str, Any]], EarlyCall],
+        over: Callable[[], None],
     ) -> None:
+        """`over`: told once the answer is whole, and all is taken that was started for it."""
         self._tools = tools
         self._names = frozenset(names)
         self._start = start
+        self._over = over
         self._started: dict[_Key, deque[EarlyCall]] = {}
         self._seen: Counter[_Key] = Counter()
         self._is_blocked = False
@@ -117,16 +122,23 @@ class TurnCalls:
         return _Observer(observer, self.begin_attempt)
 
     def keep_only(self, completion: Completion) -> None:
-        """The answer is whole: what it does not ask for is not wanted."""
-        wanted = Counter((call.name, call.arguments) for call in completion.tool_calls)
+        """The answer is whole: what it does not ask for is not wanted.
+
+        Nor is what it asks for after a call that may write: what was started is from before that, as
+        another attempt had it, or the stream of this one.
+        """
+        wanted = Counter((call.name, call.arguments) for call in self._before_writes(completion))
         for key, calls in self._started.items():
             while len(calls) > wanted[key]:
                 _cancel(calls.pop())
+        self._end_if_empty()
 
     def take(self, call: ToolCall) -> EarlyCall | None:
-        """The call that was started for `call`, if one was."""
+        """The call that was started for `call`, if one was. Asked in the order of the answer."""
         calls = self._started.get((call.name, call.arguments))
-        return calls.popleft() if calls else None
+        taken = calls.popleft() if calls else None
+        self._end_if_empty()
+        return taken
 
     def drop(self) -> None:
         """Nothing of it is wanted any more."""
@@ -134,11 +146,22 @@ class TurnCalls:
             while calls:
                 _cancel(calls.pop())
 
+    def _end_if_empty(self) -> None:
+        if not any(self._started.values()):
+            self._over()
+
+    def _before_writes(self, completion: Completion) -> Iterator[ToolCall]:
+        return takewhile(lambda call: not self._writes(call), completion.tool_calls)
+
+    def _writes(self, call: ToolCall) -> bool:
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.spec.effects == "write"
+
     def _asked(self, call: ToolCall) -> None:
         tool = self._tools.get(call.name)
         if tool is None:
             return  # an error is all that will come of it
-        if tool.spec.effects == "write":
+        if self._writes(call):
             self._is_blocked = True
         if self._is_blocked or call.name not in self._names:
             return
@@ -180,12 +203,21 @@ class EarlyCalls:
 
         def started(tool: ToolFunction[..., Any], arguments: dict[str, Any]) -> EarlyCall:
             early = EarlyCall(self._now())
-            performed = start(tool, arguments, on_attempt=early.on_attempt, on_retry=early.on_retry)
-            early.task = tasks.create_task(_outcome(performed))
+            perform = partial(
+                start, tool, arguments, on_attempt=early.on_attempt, on_retry=early.on_retry
+            )
+            early.task = tasks.create_task(_outcome(perform))
             return early
 
-        turn = self._turns[instance_id] = TurnCalls(tools, names, started)
+        def over() -> None:
+            self._turns.pop(instance_id, None)
+
+        turn = self._turns[instance_id] = TurnCalls(tools, names, started, over)
         return turn
+
+    def __len__(self) -> int:
+        """Turns whose answer is not whole, or for which calls were started that nobody has taken."""
+        return len(self._turns)
 
     def take(self, turn_id: str, call: ToolCall) -> EarlyCall | None:
         """What the turn `turn_id` has started for `call`, if it has."""
@@ -218,10 +250,13 @@ class _Observer:
         self._inner.call_ended(attempt)
 
 
-async def _outcome(performed: Coroutine[Any, Any, Any]) -> Any:
-    """What comes of it; a failure is kept for whoever asks, and is nobody else's."""
+async def _outcome(perform: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What comes of it; a failure is kept for whoever asks, and is nobody else's.
+
+    Not called before the task runs: it may be cancelled before that.
+    """
     try:
-        return await performed
+        return await perform()
     except Exception as error:  # noqa: BLE001  it is raised where it is asked for
         return _Failure(error)
 

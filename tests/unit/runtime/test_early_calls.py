@@ -12,11 +12,13 @@ import pytest
 from agentrt.backends.base import OnChunk
 from agentrt.clock import VirtualClock
 from agentrt.dsl.decorators import agent, tool, workflow
+from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import BackendUnavailable
 from agentrt.ir.event import Event
 from agentrt.ir.prompt import Prompt
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request, ToolCall
 from agentrt.runtime import RunResult, Runtime
+from agentrt.runtime.early_calls import EarlyCalls
 from agentrt.store.memory import MemoryStore
 
 
@@ -196,6 +198,31 @@ def test_what_the_whole_answer_does_not_ask_for_is_dropped() -> None:
     assert [n.node_id for n in result.nodes if n.kind == "tool"] == ["act[0].look[0]"]
 
 
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (Writing((LOOK_A,), is_broken=True), Writing((PUT, LOOK_A))),
+        (Writing((LOOK_A,), as_it_ends=(PUT, LOOK_A)),),
+    ],
+)
+def test_what_the_whole_answer_asks_for_after_a_write_was_not_seen_before_it(
+    answers: Sequence[Writing],
+) -> None:
+    made = Agent()
+    result = made.run(*answers, DONE)
+    assert (result.status, result.output) == ("finished", "done")
+    what = [what for _, what in made.world.log]
+    assert (what[0], what[-2:]) == ("look a", ["put x", "look a"])
+
+
+def test_of_equal_calls_before_and_after_a_write_the_later_ones_are_made_after_it() -> None:
+    made = Agent()
+    again = replace(LOOK_A, id="again")
+    made.run(Writing((LOOK_A, again), is_broken=True), Writing((LOOK_A, PUT, again)), DONE)
+    what = [what for _, what in made.world.log]
+    assert what[-2:] == ["put x", "look a"]
+
+
 def test_equal_calls_of_one_message_are_each_made() -> None:
     made = Agent()
     made.run(Writing((LOOK_A, replace(LOOK_A, id="other"))), DONE)
@@ -231,3 +258,29 @@ def test_a_stored_run_says_when_they_started() -> None:
     result = made.run(Writing((LOOK_A,)), DONE)
     (look,) = [node for node in result.nodes if node.kind == "tool"]
     assert (look.started_s, look.finished_s) == (1.0, 4.0)
+
+
+def test_a_turn_is_forgotten_when_all_that_it_started_is_taken() -> None:
+    @tool(effects="read")
+    async def look(at: str) -> str:
+        return at
+
+    async def start(tool: ToolFunction[..., Any], arguments: dict[str, Any], **_: Any) -> Any:
+        return await tool.function(**arguments)
+
+    async def main() -> list[int]:
+        early = EarlyCalls(now=lambda: 0.0)
+        lengths: list[int] = []
+        async with asyncio.TaskGroup() as early.tasks:
+            for number in range(2):
+                turn = early.turn(f"turn{number}", {"look": look}, ("look",), start)
+                assert turn is not None
+                turn(Chunk(tool_calls=(LOOK_A,)))
+                turn.keep_only(Completion(tool_calls=(LOOK_A,) * number))
+                lengths.append(len(early))
+            taken = early.take("turn1", LOOK_A)
+            assert taken is not None
+            assert await taken.result(lambda _: None, lambda *_: None) == "a"
+        return [*lengths, len(early)]
+
+    assert asyncio.run(main()) == [0, 1, 0]
