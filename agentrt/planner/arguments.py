@@ -47,6 +47,11 @@ def arguments_problem(
     return None
 
 
+def value_problem(value: Json, schema: Schema) -> str | None:
+    """What is wrong with a value that is to fit `schema`; None when nothing is."""
+    return _Check(schema, lambda _: {}).problem(value, schema)
+
+
 class _Check:
     """Values of one call against schemas that share the definitions of `root`."""
 

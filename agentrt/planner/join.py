@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentrt.ir.lint_value import is_object
+from agentrt.ir.lint_value import is_object, json_problem
 from agentrt.ir.request import Completion, Message
 from agentrt.ir.schema import Json, Schema
 
@@ -90,14 +90,16 @@ def read_join(completion: Completion, *, answer: Schema, may_replan: bool) -> Ve
             raise JoinError("the answer is empty")
         return Answer(completion.text.strip())
     data = _object_in(completion)
-    if may_replan and is_object(within := data.get("verdict")):
+    if "answer" not in data and is_object(within := data.get("verdict")):
         data = within
     reason = data.get("replan")
     has_answer = data.get("answer") is not None or (
         "answer" in data and reason is None and _takes_null(answer)
     )
-    if has_answer and reason is None:
+    # Models fill in both keys, and leave the one empty that they do not mean.
+    if has_answer and (reason is None or _is_blank(reason)):
         return Answer(data["answer"])
+    has_answer = has_answer and not _is_blank(data["answer"])
     if not may_replan:
         raise JoinError('the verdict must have the key "answer"')
     if has_answer:
@@ -109,14 +111,28 @@ def read_join(completion: Completion, *, answer: Schema, may_replan: bool) -> Ve
 
 def _object_in(completion: Completion) -> dict[str, Json]:
     try:
-        data = json.loads(completion.text)
+        data = json.loads(_unfenced(completion.text))
     except (ValueError, RecursionError):
         if completion.is_cut:
             raise JoinError("the verdict was cut off before its end: it is too long") from None
         raise JoinError("the verdict is not valid JSON") from None
+    if problem := json_problem(data):
+        raise JoinError(f"the verdict is not valid JSON: {problem}")
     if not is_object(data):
         raise JoinError('the verdict is an object, {"answer": ...}')
     return data
+
+
+def _unfenced(text: str) -> str:
+    """`text` without the Markdown fence, and the words around it, that models put around JSON."""
+    if "```" not in text or text.lstrip().startswith("{"):
+        return text
+    fenced = text.partition("```")[2].rpartition("```")[0]
+    return fenced[max(0, fenced.find("{")) :]
+
+
+def _is_blank(value: Json) -> bool:
+    return isinstance(value, str) and not value.strip()
 
 
 def replan_message(next_id: int) -> Message:

@@ -81,7 +81,9 @@ async def run_task(performer: Performer, instance: Instance) -> Outcome:
     try:
         return Outcome(tool.result.to_json(await performer.free_tool(instance, tool, arguments)))
     except ToolError as error:
-        return failed(str(error), is_final=error.is_effect_unknown)
+        # What returned something that cannot be used has done what it does all the same.
+        has_returned = tool.spec.effects == "write" and not error.retryable
+        return failed(str(error), is_final=error.is_effect_unknown or has_returned)
     except SchemaError as error:
         return failed(f"the result of {tool.name!r} has no JSON form: {error}", is_final=True)
 

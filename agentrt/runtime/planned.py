@@ -7,11 +7,12 @@ For whoever has an async completion function and some tools. `plan_and_run` in a
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias, assert_never
 
 from agentrt.backends.base import OnChunk
-from agentrt.errors import LimitExceeded, OutputError
+from agentrt.errors import InvariantError, LimitExceeded, OutputError
 from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.schema import Json, Schema
 from agentrt.ir.tool import ToolSpec
@@ -24,8 +25,9 @@ from agentrt.planner.actions import (
     PlanLimits,
     RunTask,
 )
+from agentrt.planner.arguments import value_problem
 from agentrt.planner.cache import PlanCache
-from agentrt.planner.join import TEXT, JoinError, read_join
+from agentrt.planner.join import TEXT, Answer, JoinError, Verdict, read_join
 from agentrt.planner.outcome import Outcome, failed
 from agentrt.planner.planning import Planning
 from agentrt.runtime.ending import only_cause
@@ -46,7 +48,7 @@ async def answer_with_plan(
     limits: PlanLimits | None = None,
     plans: PlanCache | None = None,
 ) -> Json:
-    """The answer to `question`, as JSON that was written under `answer`.
+    """The answer to `question`, as JSON that fits `answer`.
 
     Args:
         question: What is asked.
@@ -58,13 +60,12 @@ async def answer_with_plan(
 
     Raises:
         LimitExceeded: a limit was reached before there was an answer.
-        OutputError: the joiner gave no verdict, however often it was asked.
+        OutputError: the joiner gave no verdict, or no answer that fits, however often it was asked.
         Exception: what `complete` raised.
     """
     pairs = list(tools)
     planning = Planning([spec for spec, _ in pairs], question, answer=answer, limits=limits)
-    by_name = {spec.name: call for spec, call in pairs}
-    drive = _Drive(planning, by_name, complete, answer, plans)
+    drive = _Drive(planning, pairs, complete, answer, plans)
     try:
         async with asyncio.TaskGroup() as drive.tasks:
             drive.perform(planning.begin())
@@ -72,6 +73,8 @@ async def answer_with_plan(
         raise only_cause(group) from group
     if drive.error is not None:
         raise drive.error
+    if not drive.has_answered:
+        raise InvariantError("a plan came to a standstill", story=planning.transcript)
     if plans is not None and planning.reusable_plan is not None:
         plans.add(planning.tools, question, planning.reusable_plan)
     return drive.answer
@@ -85,17 +88,18 @@ class _Drive:
     def __init__(
         self,
         planning: Planning,
-        calls: dict[str, Call],
+        tools: list[tuple[ToolSpec, Call]],
         complete: Complete,
         schema: Schema,
         plans: PlanCache | None,
     ) -> None:
         self._planning = planning
-        self._calls = calls
+        self._tools = {spec.name: (spec, call) for spec, call in tools}
         self._complete = complete
         self._schema = schema
         self._plans = plans
         self.answer: Json = None
+        self.has_answered = False
         self.error: LimitExceeded | OutputError | None = None
 
     def perform(self, actions: list[PlanAction]) -> None:
@@ -108,7 +112,7 @@ class _Drive:
                 case AskJoin():
                     self.tasks.create_task(self._join(action))
                 case GiveAnswer(value):
-                    self.answer = value
+                    self.answer, self.has_answered = value, True
                 case GiveUp(limit, why):
                     transcript = self._planning.transcript
                     self.error = LimitExceeded(why, limit=limit, transcript=transcript)
@@ -132,10 +136,13 @@ class _Drive:
         self.perform(planning.plan_ended(text, is_cut=completion.is_cut, tokens=tokens, of=ask))
 
     async def _run(self, run: RunTask) -> None:
+        spec, call = self._tools[run.task.tool]
         try:
-            outcome = Outcome(await self._calls[run.task.tool](**run.arguments))
+            outcome = _outcome(await call(**run.arguments))
         except Exception as error:  # noqa: BLE001  what a tool raises is for the joiner
-            outcome = failed(f"{type(error).__name__}: {error}")
+            # A write that was given up on half-way may have happened.
+            is_unknown = spec.effects == "write" and isinstance(error, TimeoutError)
+            outcome = failed(f"{type(error).__name__}: {error}", is_final=is_unknown)
         self.perform(self._planning.task_ended(run.task.id, outcome))
 
     async def _join(self, ask: AskJoin) -> None:
@@ -144,6 +151,7 @@ class _Drive:
         text, tokens = completion.text, completion.usage.total_tokens
         try:
             verdict = read_join(completion, answer=self._schema, may_replan=ask.may_replan)
+            self._check(verdict)
         except JoinError as error:
             again = self._planning.join_rejected(completion.quoted(), str(error), tokens=tokens)
             if any(isinstance(action, GiveUp) for action in again):
@@ -152,6 +160,22 @@ class _Drive:
                 self.perform(again)
             return
         self.perform(self._planning.join_ended(verdict, text, tokens=tokens))
+
+    def _check(self, verdict: Verdict) -> None:
+        problem = (
+            value_problem(verdict.value, self._schema) if isinstance(verdict, Answer) else None
+        )
+        if problem is not None:
+            raise JoinError(f"the answer {problem}")
+
+
+def _outcome(value: object) -> Outcome:
+    try:
+        return Outcome(
+            json.loads(json.dumps(value))
+        )  # as references will find it: tuples are lists
+    except (TypeError, ValueError, RecursionError) as error:
+        return failed(f"the result has no JSON form: {error}", is_final=True)
 
 
 def _ignore(_chunk: Chunk) -> None:

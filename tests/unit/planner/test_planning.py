@@ -434,6 +434,10 @@ def test_equal_calls_of_one_plan_are_made_once() -> None:
         ('{"answer": "Finish(The Replan Act)"}', Answer("Finish(The Replan Act)")),
         ('{"answer": "x", "replan": null}', Answer("x")),
         ('{"replan": "the age of Ed"}', Replan("the age of Ed")),
+        ('{"verdict": {"answer": "x", "replan": ""}}', Answer("x")),
+        ('{"answer": "", "replan": "the age of Ed"}', Replan("the age of Ed")),
+        ('{"answer": ""}', Answer("")),
+        ('So:\n```json\n{"answer": "a ``` b"}\n```\nDone.', Answer("a ``` b")),
         ('{"verdict": {"answer": "x"}}', Answer("x")),
         ('{"verdict": {"replan": "the age of Ed"}}', Replan("the age of Ed")),
     ],
@@ -461,6 +465,13 @@ def test_a_verdict_is_what_its_keys_say_whatever_words_are_in_it(
         "{}",
         "[" * 100_000,
         '{"answer": "x"',
+        '{"answer": NaN}',
+        '{"answer": 1e999}',
+        '{"answer": "\\ud800"}',
+        "```json\nno\n```",
+        "```",
+        "{}" + "`" * 50_000,
+        "```" + "\n" * 50_000,
     ],
 )
 def test_nonsense_is_no_verdict(text: str) -> None:
@@ -532,3 +543,8 @@ def test_a_plan_that_went_through_can_be_used_again_and_no_other() -> None:
     assert planning.reusable_plan == '1 search(query="a")\njoin'
     planning.join_ended(Replan("x"), "")
     assert planning.reusable_plan is None
+
+
+def test_an_answer_in_the_form_of_earlier_verdicts_is_one() -> None:
+    said = Completion(text='{"verdict": {"answer": 4}}')
+    assert read_join(said, answer=NUMBER, may_replan=False) == Answer(4)

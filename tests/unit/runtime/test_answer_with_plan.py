@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agentrt.backends.base import OnChunk
@@ -10,7 +12,7 @@ from agentrt.ir.request import Chunk, Completion, Request
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner import PlanCache, PlanLimits
 from agentrt.runtime.planned import Call, Complete, answer_with_plan
-from tests.unit.planner.tool_set import HEIGHT, NUMBER, SUBTRACT
+from tests.unit.planner.tool_set import HEIGHT, NOTE, NUMBER, SUBTRACT, TEXT, spec
 
 
 async def _height(of: str) -> float:
@@ -60,6 +62,40 @@ async def test_a_tool_that_raises_is_an_observation() -> None:
     model = Model('1 height(of="nothing")\njoin', '{"answer": "none"}')
     assert await _answer(model) == "none"
     assert "$1: error: LookupError: no such thing\n" in model.requests[1].messages[-1].content
+
+
+async def test_a_result_is_json_or_an_observation_that_it_is_none() -> None:
+    async def thing(of: str) -> Any:
+        return object() if of == "x" else ("a", {1: 2})
+
+    model = Model('1 thing(of="x")\n2 thing(of="y")\njoin', '{"answer": "so"}')
+    await answer_with_plan("why?", tools=[(spec("thing", {"of": TEXT}), thing)], complete=model)
+    said = model.requests[1].messages[-1].content
+    assert "$1: error: the result has no JSON form: Object of type object" in said
+    assert '$2: ["a", {"1": 2}]\n' in said
+
+
+async def test_a_write_that_was_given_up_on_half_way_is_not_made_again() -> None:
+    made: list[str] = []
+
+    async def note(text: str) -> str:
+        made.append(text)
+        raise TimeoutError("no answer within 5 s")
+
+    model = Model(
+        '1 note(text="n")\njoin',
+        '{"replan": "once more"}',
+        '2 note(text="n")\njoin',
+        '{"answer": "so"}',
+    )
+    await answer_with_plan("why?", tools=[(NOTE, note)], complete=model)
+    assert made == ["n"]
+
+
+async def test_an_answer_that_does_not_fit_is_asked_for_again() -> None:
+    model = Model("join", '{"answer": "five"}', '{"answer": 5}')
+    assert await _answer(model, answer=NUMBER) == 5
+    assert "the answer must be a number, not a string" in model.requests[2].messages[-1].content
 
 
 async def test_another_plan_goes_on_from_the_first() -> None:

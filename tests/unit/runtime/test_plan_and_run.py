@@ -403,6 +403,28 @@ async def test_the_grammar_of_the_plan_goes_with_the_request() -> None:
     assert joiner.output_schema is not None
 
 
+async def test_a_write_whose_result_cannot_be_used_is_not_made_again() -> None:
+    @tool(effects="write")
+    async def post(text: str) -> int:
+        """Post it."""
+        await _called(text)
+        return "posted"  # type: ignore[return-value]  # a mistake in a tool
+
+    @workflow
+    def posted(question: str) -> str:
+        return plan_and_run(tools=[post], question=question, name="ask")
+
+    backend = ScriptedBackend(
+        {
+            "llm": ['1 post(text="p")\njoin', '2 post(text="p")\njoin'],
+            "join": ['{"replan": "once more"}', '{"answer": "fine"}'],
+        }
+    )
+    async with Runtime(backend) as runtime:
+        await runtime.run(posted, "why?")
+    assert dict(_calls) == {"p": 1}
+
+
 # -- durability ------------------------------------------------------------------------------
 
 
