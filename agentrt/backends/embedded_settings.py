@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from agentrt.errors import InputError
+
 DraftingWish: TypeAlias = Literal["measured", "on", "off"]
 
 
@@ -41,3 +43,16 @@ class EmbeddedSettings:
     drafting: DraftingWish = "off"
     pull_if_missing: bool = True
     cache_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what an engine could only hang on.
+
+        Raises:
+            InputError: a number is too small.
+        """
+        least = {"slots": 1, "context_tokens": 1, "max_tokens": 1, "threads": 1}
+        least |= {"cache_ram_mib": 0, "saved_prefixes_mib": 0}
+        for name, lowest in least.items():
+            value: int | None = getattr(self, name)
+            if value is not None and value < lowest:
+                raise InputError(f"EmbeddedSettings({name}={value}): {lowest} is the least")

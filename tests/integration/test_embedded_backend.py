@@ -21,6 +21,7 @@ from agentrt.errors import (
     BackendError,
     BackendUnavailable,
     ContextOverflow,
+    InputError,
     ModelUnavailable,
     RequestRejected,
 )
@@ -85,6 +86,13 @@ async def test_the_same_request_to_a_fresh_engine_has_the_same_answer() -> None:
 async def test_a_prompt_longer_than_the_context_is_an_overflow() -> None:
     with pytest.raises(ContextOverflow):
         await _answer(_ask("word " * 2000))
+
+
+@pytest.mark.parametrize("name", ["slots", "context_tokens", "threads", "max_tokens"])
+def test_numbers_it_could_only_hang_on_are_refused(name: str) -> None:
+    options: dict[str, Any] = {name: 0}
+    with pytest.raises(InputError, match=rf"{name}=0\): 1 is the least"):
+        EmbeddedSettings(**options)
 
 
 async def test_a_request_for_another_model_is_refused() -> None:
