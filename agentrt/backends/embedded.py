@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from agentrt.backends import models
 from agentrt.backends.base import OnChunk
 from agentrt.backends.embedded_drafting import Drafting
 from agentrt.backends.embedded_engine import Engine, EngineSettings
+from agentrt.backends.embedded_loading import Running, http_to, loaded, look_at, open_saves
 from agentrt.backends.embedded_prefixes import ENGINES_CHOICE, Place, PrefixSharing
-from agentrt.backends.embedded_saves import SaveArea, open_save_area
-from agentrt.backends.embedded_schema import constrainable
+from agentrt.backends.embedded_requests import EngineRequests
+from agentrt.backends.embedded_saves import SaveArea
 from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.engine_pages import asked_of
-from agentrt.backends.openai_http import HttpSettings, OpenAIBackend
 from agentrt.backends.server_kind import LLAMACPP
-from agentrt.backends.wire import response_format
 from agentrt.backends.written_calls import with_written_calls
-from agentrt.errors import BackendError, BackendUnavailable, RequestRejected
+from agentrt.errors import BackendError, BackendUnavailable
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
-from agentrt.ir.schema import content_hash
 
 __all__ = ["EmbeddedBackend", "EmbeddedSettings"]
-
-_REFUSED_SCHEMAS_KEPT = 256
 
 
 class EmbeddedBackend:
@@ -37,7 +32,8 @@ class EmbeddedBackend:
 
     Answers are those of any other backend, with these differences: a request that names another
     model is refused; a JSON schema that the engine cannot turn into a grammar does not constrain the
-    answer (whoever asked validates it in any case).
+    answer (whoever asked validates it in any case); a tool whose schema it cannot turn into one is
+    shown with the names and plain types of its arguments.
     """
 
     def __init__(
@@ -60,12 +56,12 @@ class EmbeddedBackend:
         self._settings = settings or EmbeddedSettings()
         self._on_progress = on_progress
         self._slots = asyncio.Semaphore(self._settings.slots)
-        self._loading: asyncio.Task[_Running] | None = None
+        self._loading: asyncio.Task[Running] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._starting: Engine | None = None
         self._stop = threading.Event()
         self._in_flight: set[asyncio.Timeout] = set()
-        self._refused_schemas: OrderedDict[str, None] = OrderedDict()
+        self._requests = EngineRequests(self._model, self._settings, url=self.name)
         self.drafting = Drafting(self._settings.drafting)
         """What it goes by where drafts are switched on by measurement."""
 
@@ -98,11 +94,13 @@ class EmbeddedBackend:
 
     async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
         running = await self._running()
-        request = self._prepared(request)
+        request = self._requests.prepared(request)
         async with self._until_closed(), self._place(running, request) as place:
             extra = {**request.extra, "id_slot": place.slot_id}
             request = replace(request, extra=extra)
-            completion = await self._complete(running.http, request, on_chunk or _ignore)
+            # Streamed in any case: the engine notices sooner that nobody is waiting any more.
+            asked = self._requests.complete(running.http, request, on_chunk or _ignore)
+            completion = await asked
         self.drafting.answered(request, completion)
         self._look_at_drafting(running)
         # What was computed for this request alone is no hit, though it came in two steps.
@@ -133,19 +131,19 @@ class EmbeddedBackend:
             running = await loading
         except Exception:  # noqa: BLE001  it was never loaded; who asked for it was told why
             return
-        await self._end(running)
+        await running.end()
 
-    def _look_at_drafting(self, running: _Running) -> None:
+    def _look_at_drafting(self, running: Running) -> None:
         """With nothing under way, have requests wait while the engine is timed or started anew."""
         is_idle = not self._in_flight and not self._stop.is_set()
         if not (self.drafting.wants_measuring or self.drafting.wants_turn) or not is_idle:
             return
-        if _loaded(self._loading) is not running:
+        if loaded(self._loading) is not running:
             return  # the engine is another one already
         self._loading = asyncio.create_task(self._with_drafting_judged(running))
-        self._loading.add_done_callback(_look_at)
+        self._loading.add_done_callback(look_at)
 
-    async def _with_drafting_judged(self, running: _Running) -> _Running:
+    async def _with_drafting_judged(self, running: Running) -> Running:
         """The engine, another one where it drafts now or does no more."""
         try:
             async with self._until_closed():
@@ -161,51 +159,9 @@ class EmbeddedBackend:
         await asyncio.to_thread(running.engine.close)
         self.drafting.turn()
         engine = await self._start(running.saves)
-        http = self._http(engine)
+        http = http_to(engine, self._model)
         await running.sharing.move(http.connection, files)
         return replace(running, engine=engine, http=http)
-
-    async def _end(self, running: _Running) -> None:
-        await running.http.aclose()
-        await asyncio.to_thread(running.engine.close)
-        running.saves.close()
-
-    async def _complete(
-        self, http: OpenAIBackend, request: Request, on_chunk: OnChunk
-    ) -> Completion:
-        schema = request.output_schema
-        # As a field of the body, so that a refusal is of this schema and not of all of them.
-        request = replace(request, output_schema=None)
-        slim = None if schema is None else constrainable(schema)
-        key = None if slim is None else content_hash(slim)
-        if slim is None or key is None or key in self._refused_schemas:
-            return await http.complete(request, on_chunk=on_chunk)
-        extra = {**request.extra, "response_format": response_format(slim)}
-        try:
-            return await http.complete(replace(request, extra=extra), on_chunk=on_chunk)
-        except RequestRejected:
-            completion = await http.complete(request, on_chunk=on_chunk)
-            self._refused_schemas[key] = None
-            if len(self._refused_schemas) > _REFUSED_SCHEMAS_KEPT:
-                self._refused_schemas.popitem(last=False)
-            return completion
-
-    def _prepared(self, request: Request) -> Request:
-        options = request.options
-        if options.model is not None and options.model != self._model:
-            raise RequestRejected(
-                f"the embedded engine serves {self._model}, not {options.model}", url=self.name
-            )
-        settings = self._settings
-        options = replace(
-            options,
-            model=None,
-            max_tokens=settings.max_tokens if options.max_tokens is None else options.max_tokens,
-            temperature=(
-                settings.temperature if options.temperature is None else options.temperature
-            ),
-        )
-        return replace(request, options=options)
 
     @asynccontextmanager
     async def _until_closed(self) -> AsyncGenerator[None]:
@@ -222,15 +178,15 @@ class EmbeddedBackend:
         except TimeoutError as error:
             raise self._closed() from error
 
-    async def _running(self) -> _Running:
+    async def _running(self) -> Running:
         if self._stop.is_set():
             raise self._closed()
-        loading, loaded = self._loading, _loaded(self._loading)
-        dead = None if loaded is None or loaded.engine.is_alive else loaded
+        loading, known = self._loading, loaded(self._loading)
+        dead = None if known is None or known.engine.is_alive else known
         if loading is None or dead is not None:
             # A dead one's process is gone, and requests under way have failed: start anew.
             loading = self._loading = asyncio.create_task(self._load(dead))
-            loading.add_done_callback(_look_at)
+            loading.add_done_callback(look_at)
         try:
             # Shared by all who wait: one of them being cancelled must not take it from the others.
             return await asyncio.shield(loading)
@@ -241,19 +197,12 @@ class EmbeddedBackend:
                 raise self._closed() from error
             raise
 
-    async def _load(self, dead: _Running | None) -> _Running:
+    async def _load(self, dead: Running | None) -> Running:
         if dead is not None:
-            await self._end(dead)
-        try:
-            saves = open_save_area()
-        except OSError as error:
-            raise BackendUnavailable(
-                f"{self.name} has nowhere to save what slots hold: {error}",
-                url=self.name,
-                retryable=False,
-            ) from error
+            await dead.end()
+        saves = open_saves(self.name)
         engine = await self._start(saves)
-        http = self._http(engine)
+        http = http_to(engine, self._model)
         # A slot has no more than the model was trained for, whatever it was asked for.
         limits = await asked_of(http.connection, LLAMACPP)
         sharing = PrefixSharing(
@@ -265,7 +214,7 @@ class EmbeddedBackend:
             remembers=self._settings.cache_ram_mib > 0,
         )
         context_tokens = limits.context_tokens or self._settings.context_tokens
-        return _Running(engine, http, saves, sharing, context_tokens)
+        return Running(engine, http, saves, sharing, context_tokens)
 
     async def _start(self, saves: SaveArea) -> Engine:
         """An engine that saves to `saves`; closes that if there is none to be had."""
@@ -289,18 +238,8 @@ class EmbeddedBackend:
         if self._stop.is_set():
             raise self._closed()
 
-    def _http(self, engine: Engine) -> OpenAIBackend:
-        return OpenAIBackend(
-            engine.url,
-            model=self._model,
-            api_key=engine.api_key,
-            # Nothing is sent while it works on a long prompt, and it is not going to hang up.
-            settings=HttpSettings(timeout_s=86_400.0, stall_timeout_s=86_400.0),
-            kind=LLAMACPP,
-        )
-
     @asynccontextmanager
-    async def _place(self, running: _Running, request: Request) -> AsyncGenerator[Place]:
+    async def _place(self, running: Running, request: Request) -> AsyncGenerator[Place]:
         if self._settings.share_prefixes:
             async with running.sharing.place(request) as place:
                 yield place
@@ -336,27 +275,5 @@ class EmbeddedBackend:
         return BackendUnavailable(f"{self.name} was closed", url=self.name, retryable=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    engine: Engine
-    http: OpenAIBackend
-    saves: SaveArea
-    sharing: PrefixSharing
-    context_tokens: int
-
-
-def _loaded(loading: asyncio.Task[_Running] | None) -> _Running | None:
-    """What was loaded, if it was; its engine may have ended by itself since."""
-    if loading is None or not loading.done() or loading.cancelled() or loading.exception():
-        return None
-    return loading.result()
-
-
-def _look_at(loading: asyncio.Task[_Running]) -> None:
-    """Whoever waited was told; if all of them were cancelled, nobody needs to be."""
-    if not loading.cancelled():
-        loading.exception()
-
-
 def _ignore(_chunk: Chunk) -> None:
-    """Streamed all the same: the engine notices sooner that nobody is waiting any more."""
+    """Nobody asked for it."""

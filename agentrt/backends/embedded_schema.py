@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from agentrt.backends.json_shape import is_array, is_object
 from agentrt.ir.schema import Schema, canonical_json
 
 _MAX_SCHEMA_CHARS = 8_000
@@ -21,6 +22,7 @@ _COUNTED = {"minItems", "maxItems", "minLength", "maxLength"}
 # Names of properties, not keywords: what is below them is a schema each.
 _NAMED = {"properties", "$defs", "definitions"}
 _VERBATIM = {"enum", "const", "required", "examples", "default"}
+_PLAIN_TYPES = {"array", "boolean", "integer", "number", "object", "string"}
 _MAX_BOUND = 2**53
 
 
@@ -28,6 +30,29 @@ def constrainable(schema: Schema) -> Schema | None:
     """`schema` without what the engine cannot use; None: it is better not constrained at all."""
     slim: Schema = _slim(schema)
     return slim if len(canonical_json(slim)) <= _MAX_SCHEMA_CHARS else None
+
+
+def plain_parameters(schema: Schema) -> Schema:
+    """Names, plain types and descriptions of a tool's arguments: what the engine takes in any case."""
+    properties, required = schema.get("properties"), schema.get("required")
+    plain: dict[str, Schema] = {}
+    if is_object(properties):
+        plain = {name: _plain(below) for name, below in properties.items()}
+    names = required if is_array(required) else []
+    return {
+        "type": "object",
+        "properties": plain,
+        "required": [name for name in names if isinstance(name, str) and name in plain],
+    }
+
+
+def _plain(schema: Any) -> Schema:
+    if not is_object(schema):
+        return {}
+    kind, text = schema.get("type"), schema.get("description")
+    return ({"type": kind} if isinstance(kind, str) and kind in _PLAIN_TYPES else {}) | (
+        {"description": text} if isinstance(text, str) else {}
+    )
 
 
 def _slim(value: Any) -> Any:

@@ -13,10 +13,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from agentrt.ir.request import Completion, ToolCall
+from agentrt.ir.request import Completion, Message, ToolCall
 
 _WRAPPED = re.compile(
-    r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```(?:json|tool_call)?\s*\n(?P<fenced>.*?)```",
+    r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```(?:json|tool_call)?[^\S\n]*\n(?P<fenced>.*?)```",
     re.DOTALL,
 )
 _JSON = json.JSONDecoder()
@@ -46,6 +46,42 @@ def with_written_calls(
         ),
         finish_reason="tool_calls",
     )
+
+
+def with_readable_calls(message: Message) -> Message:
+    """`message` with JSON objects for the arguments of its calls; the same one where they are.
+
+    Chat templates read the arguments of earlier calls, and llama.cpp refuses a conversation in which
+    they are no JSON: malformed by the model, or cut off at the most tokens it may write. What it
+    wrote is kept, as text in an object.
+    """
+    if all(_is_object(call.arguments) for call in message.tool_calls):
+        return message
+    calls = tuple(
+        replace(call, arguments=_as_object(call.arguments)) for call in message.tool_calls
+    )
+    return replace(message, tool_calls=calls)
+
+
+def _as_object(arguments: str) -> str:
+    if _is_object(arguments):
+        return arguments
+    told = {"arguments": arguments} if arguments.strip() else {}
+    return json.dumps(told, ensure_ascii=False)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        # Python reads halves of surrogate pairs, others do not.
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is Python's, not JSON's")
 
 
 def _calls_in(text: str, offered: Collection[str]) -> tuple[list[tuple[str, str]], str]:

@@ -6,7 +6,7 @@ import pytest
 
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.ir.node import LLMOptions
-from agentrt.ir.request import Message, Request
+from agentrt.ir.request import Message, Request, ToolCall
 from agentrt.ir.tool import ToolSpec
 
 WEATHER = ToolSpec(
@@ -42,3 +42,28 @@ async def test_a_model_that_was_trained_to_calls_a_tool_and_answers_from_its_res
     assert first.finish_reason == "tool_calls"
     assert "sleet" in second.text
     assert second.usage.cached_tokens > first.usage.prompt_tokens // 2
+
+
+TREE = ToolSpec(
+    name="plant",
+    description="Plant a tree.",
+    parameters={"type": "object", "properties": {"tree": {"$ref": "#"}}, "required": ["tree"]},
+)
+
+
+@pytest.mark.slow
+async def test_what_its_grammars_and_templates_cannot_take_is_answered_all_the_same() -> None:
+    settings = EmbeddedSettings(slots=1, context_tokens=2048)
+    backend = EmbeddedBackend("qwen2.5-coder-1.5b", settings=settings)
+    options = LLMOptions(max_tokens=80)
+    asked = (Message("user", "What is the weather in Paris?"),)
+    first = await backend.complete(Request(messages=asked, tools=(TREE, WEATHER), options=options))
+    # As a model leaves it that may write no more.
+    cut = Message("assistant", "", tool_calls=(ToolCall("1", "weather", '{"city": "Par'),))
+    failed = Message("tool", "The arguments are no JSON. Try again.", tool_call_id="1")
+    second = await backend.complete(
+        Request(messages=(*asked, cut, failed), tools=(TREE, WEATHER), options=options)
+    )
+    await backend.aclose()
+    assert [call.name for call in first.tool_calls] == ["weather"]
+    assert second.usage.completion_tokens > 0

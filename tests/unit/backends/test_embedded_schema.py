@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.backends.embedded_schema import constrainable
+from agentrt.backends.embedded_schema import constrainable, plain_parameters
 
 NESTED: dict[str, Any] = {
     "type": "object",
@@ -61,3 +61,37 @@ def test_a_pattern_that_passes_means_what_it_meant(pattern: str, text: str) -> N
     kept = slim["properties"]["a"].get("pattern")
     if kept is not None:
         assert (re.search(kept, text) is None) == (re.search(pattern, text) is None)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "plain"),
+    [
+        (
+            {
+                "type": "object",
+                "properties": {
+                    "tree": {"$ref": "#", "description": "of trees"},
+                    "depth": {"type": "integer", "minimum": -(10**30)},
+                    "kind": {"type": "zebra"},
+                    "any": True,
+                },
+                "required": ["tree", "depth", "absent", []],
+            },
+            {
+                "type": "object",
+                "properties": {
+                    "tree": {"description": "of trees"},
+                    "depth": {"type": "integer"},
+                    "kind": {},
+                    "any": {},
+                },
+                "required": ["tree", "depth"],
+            },
+        ),
+        ({"type": 5}, {"type": "object", "properties": {}, "required": []}),
+    ],
+)
+def test_of_a_tool_that_no_grammar_can_be_made_of_names_and_types_are_left(
+    parameters: dict[str, Any], plain: dict[str, Any]
+) -> None:
+    assert plain_parameters(parameters) == plain

@@ -1,9 +1,11 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.backends.written_calls import with_written_calls
-from agentrt.ir.request import Completion, ToolCall
+from agentrt.backends.written_calls import with_readable_calls, with_written_calls
+from agentrt.ir.request import Completion, Message, ToolCall
 
 CALL = '{"name": "look", "arguments": {"at": "it"}}'
 AS_CALLED = ToolCall(id="call_1_0", name="look", arguments='{"at": "it"}')
@@ -51,6 +53,7 @@ def test_several_calls_keep_their_order_and_have_ids_of_their_own() -> None:
         '{"name": "look", "arguments": {}, "why": "x"}',
         '```json\n{"name": ["look"], "arguments": {}}\n```',
         "[" * 100_000,
+        "```" + "\n" * 300_000,
     ],
 )
 def test_what_is_no_call_stays_as_it_is(text: str) -> None:
@@ -68,3 +71,32 @@ def test_a_request_without_tools_and_an_answer_with_calls_are_left_alone() -> No
 def test_any_text_is_read_without_an_error(text: str) -> None:
     read = _read(text)
     assert read.text == text or read.tool_calls
+
+
+def _told(arguments: str) -> Message:
+    return Message("assistant", "", tool_calls=(ToolCall("1", "look", arguments),))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "readable"),
+    [
+        ('{"at":  "it"}', '{"at":  "it"}'),
+        ('{"at": "i', r'{"arguments": "{\"at\": \"i"}'),
+        ("ls -la", '{"arguments": "ls -la"}'),
+        ('{"at": NaN}', r'{"arguments": "{\"at\": NaN}"}'),
+        (r'{"at": "\ud800"}', r'{"arguments": "{\"at\": \"\\ud800\"}"}'),
+        ("[1]", '{"arguments": "[1]"}'),
+        (" ", "{}"),
+    ],
+)
+def test_arguments_that_are_no_json_object_are_told_as_text_in_one(
+    arguments: str, readable: str
+) -> None:
+    assert with_readable_calls(_told(arguments)) == _told(readable)
+
+
+@given(st.text() | st.text(alphabet='{}[]":,\\ud8aN01 '))
+def test_arguments_are_readable_afterwards_and_stay_so(arguments: str) -> None:
+    once = with_readable_calls(_told(arguments))
+    assert isinstance(json.loads(once.tool_calls[0].arguments), dict)
+    assert with_readable_calls(once) is once
