@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from agentrt.store.base import RunStore, StoredRun
 
 _SHOWN = 40
+_RUNS_LISTED = 100
+"""At first: nearly always a late one is asked about."""
 
 
 def show_prefix(answers: Answers, what: str, store: str | None, *, is_json: bool) -> int:
@@ -132,8 +134,13 @@ async def _load(where: Place, run_id: str) -> tuple[StoredRun, StoredRun | None]
 
 
 async def _earlier(store: RunStore, stored: StoredRun) -> StoredRun | None:
-    for summary in await store.list_runs(limit=200, workflow=stored.run.workflow):
-        is_before = summary.created_at < stored.run.created_at
-        if is_before and summary.run_id != stored.run.run_id:
-            return await store.load(summary.run_id)
-    return None
+    limit = _RUNS_LISTED
+    while True:
+        summaries = await store.list_runs(limit=limit, workflow=stored.run.workflow)
+        for summary in summaries:
+            is_before = summary.created_at < stored.run.created_at
+            if is_before and summary.run_id != stored.run.run_id:
+                return await store.load(summary.run_id)
+        if len(summaries) < limit:
+            return None
+        limit *= 10

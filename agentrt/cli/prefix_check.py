@@ -57,7 +57,9 @@ def _json(stored: StoredRun, compared: list[Compared], result: Verdict) -> dict[
 
 def _lines(stored: StoredRun, compared: list[Compared], result: Verdict) -> list[str]:
     if not compared:
-        return [f"run {stored.run.run_id}: no prompt of it would be laid out anew"]
+        return [
+            f"run {stored.run.run_id}: no prompt that can be written again would be laid out anew"
+        ]
     lines = [
         f"{len(compared)} calls of run {stored.run.run_id}, as written and laid out anew (S2):",
         f"  {result.other} answered in another way; asked twice as written, {result.noisy} did",
@@ -83,7 +85,13 @@ async def _load(where: Place, workflow: str, run_id: str | None) -> StoredRun:
                     hint="run it once with a store, or name a run with --run",
                 )
             run_id = summaries[0].run_id
-        return await store.load(run_id)
+        stored = await store.load(run_id)
+        if stored.run.workflow != workflow:
+            raise UsageError(
+                f"run {stored.run.run_id} is one of {stored.run.workflow}, not of {workflow}",
+                hint="leave out --run, and the latest run of the target's own is taken",
+            )
+        return stored
     finally:
         await store.aclose()
 

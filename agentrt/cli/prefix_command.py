@@ -38,11 +38,13 @@ def prefix(  # noqa: PLR0913  one parameter an option
     ] = False,
 ) -> int:
     """What of its prompts caches can reuse, what they did, and the first thing that broke it."""
+    problem = ""
     if (what == "check") != (target is not None):
-        error = UsageError(
-            "check takes one TARGET" if target is None else f"{target!r} is one word too many",
-            hint="agentrt prefix check path.py:workflow",
-        )
+        problem = "check takes one TARGET" if target is None else f"{target!r} is one word too many"
+    elif target is None and (run, backend, model) != (None, None, None):
+        problem = "--run, --backend and --model are for check alone"
+    if problem:
+        error = UsageError(problem, hint="agentrt prefix check path.py:workflow")
         with only_answers_on_stdout() as answers:
             return report(error, answers, is_json=is_json)
     if target is None:

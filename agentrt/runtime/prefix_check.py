@@ -19,6 +19,8 @@ from agentrt.runtime.stored_prompts import prompts_of
 from agentrt.store.base import StoredRun
 
 SIGNIFICANT = 0.05
+SIMILAR_CHARACTERS = 2000
+"""Of each answer, how much its similarity to another is told by: that takes the square of it."""
 _SEEDS = (1, 2)
 
 
@@ -29,7 +31,8 @@ class Compared:
     Attributes:
         is_noisy: The author's form answered in two ways when it was asked twice, with other seeds.
         is_other: The form laid out anew answered in another way than the author's, with one seed.
-        similarity: Of those two answers, from 0 to 1 (Ratcliff and Obershelp's).
+        similarity: Of those two answers' first 2,000 characters, from 0 to 1 (Ratcliff and
+            Obershelp's).
     """
 
     node_id: str
@@ -113,9 +116,7 @@ async def compare(pairs: Sequence[FormPair], backends: Mapping[str, Backend]) ->
                 node_id=pair.written.node_id,
                 is_noisy=_said(first) != _said(again),
                 is_other=_said(first) != _said(other),
-                similarity=difflib.SequenceMatcher(
-                    None, _said(first), _said(other), autojunk=False
-                ).ratio(),
+                similarity=_similarity(_said(first), _said(other)),
             )
         )
     return found
@@ -134,6 +135,13 @@ def verdict(compared: Sequence[Compared]) -> Verdict:
         p_value=tail / 2**trials,
         similarity=sum(one.similarity for one in compared) / max(len(compared), 1),
     )
+
+
+def _similarity(a: str, b: str) -> float:
+    if a == b:
+        return 1.0
+    shown = a[:SIMILAR_CHARACTERS], b[:SIMILAR_CHARACTERS]
+    return difflib.SequenceMatcher(None, *shown, autojunk=False).ratio()
 
 
 async def _asked(backend: Backend, prompt: StoredPrompt, seed: int) -> Completion:

@@ -322,6 +322,14 @@ async def test_both_forms_of_a_recorded_call_are_compared_with_what_seeds_do() -
     assert (result.differs, result.is_decidable) == (True, True)
 
 
+async def test_how_similar_long_answers_are_is_told_by_how_they_begin() -> None:
+    (stored,), _ = await _runs(1)
+    pairs = form_pairs(stored, everything.trace().graph)[:1]
+    backend = ScriptedBackend(lambda asked: "ab" * 500_000 + asked.messages[0].content[:3])
+    (compared,) = await compare(pairs, {"large": backend})
+    assert (compared.is_other, compared.similarity) == (True, 1.0)
+
+
 def _one(*, is_noisy: bool, is_other: bool) -> Compared:
     return Compared(node_id="n", is_noisy=is_noisy, is_other=is_other, similarity=1.0)
 
