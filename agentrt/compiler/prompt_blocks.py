@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from agentrt.compiler.prompt_marks import Marks
 from agentrt.ir.expression import Slot, Template, Text
 from agentrt.ir.prompt_origin import Levels, part_stability
 from agentrt.ir.stability import Stability, least_stable
@@ -16,12 +16,11 @@ _PARAGRAPH_END: Final = re.compile(r"\n[ \t]*(?:\n[ \t]*)+(?=\S|$)")
 _LINE_END: Final = re.compile(r"\n")
 # After a word or a value: not after the number of an item, nor an abbreviation.
 _SENTENCE_END: Final = re.compile(r"(?:(?<=[a-z]{3}[.!?])|(?<=\A[.!?]))[ \t]+(?=[A-Z]|$)")
-_TAG: Final = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z][\w.-]*)\b[^<>]*(?<!/)>")
 _LETTER: Final = re.compile(r"[^\W\d_]")
 _STRUCTURE: Final = re.compile(r"\s*(?:<|```|~~~|[\[{(]|\|)")
-_FENCES: Final = ("```", "~~~")
 _HEADING: Final = re.compile(r"[ \t]*#{1,6}[ \t]")
 _LABEL: Final = re.compile(r".*:|[ \t]*\*\*.+\*\*", re.DOTALL)
+_LABELLED: Final = re.compile(r"[ \t]*[^\W\d_][\w /-]{0,30}:(?=\s|\ufffc|$)")
 _NUMBERED: Final = re.compile(r"[ \t]*\d+[.)][ \t]")
 _VALUE: Final = "\ufffc"
 PARAGRAPH: Final = "\n\n"
@@ -38,6 +37,11 @@ class Block:
     parts: Parts
     separator: str = ""
 
+    @property
+    def content(self) -> str:
+        """The same for blocks that say the same."""
+        return repr(self.parts)  # constants in them may be lists, which cannot be hashed
+
     def stability(self, levels: Levels) -> Stability:
         """That of its least stable part."""
         return least_stable(part_stability(part, levels) for part in self.parts)
@@ -50,7 +54,8 @@ def blocks_of(template: Template) -> tuple[Block, ...]:
     line (`Date: {date}`), and those into sentences likewise; nothing is cut inside tags, fences or
     brackets, or around a value that stands alone in its line. What announces something stays with
     it: a heading with its section, a line that ends in a colon with what comes next, a numbered item
-    with those beside it.
+    with those beside it, what is indented with what it is under, and lines with labels with each
+    other (`Q: ...`, `A: ...`).
     """
     found: list[Block] = []
     for paragraph in _together(_closed(_split(template.parts, _PARAGRAPH_END))):
@@ -93,42 +98,62 @@ def placed(blocks: Sequence[Block], *, template: int) -> list[tuple[Block, Posit
     return found
 
 
-def _closed(paragraphs: Iterable[Block]) -> list[Block]:
-    """Paragraphs, joined where a tag or a fence is opened in one and closed in another."""
+def _closed(paragraphs: Sequence[Block]) -> list[Block]:
+    """Paragraphs or lines, joined where a tag, a fence or a bracket is opened in one and closed in another."""
+    texts = ["".join(p.text for p in each.parts if isinstance(p, Text)) for each in paragraphs]
+    marks = Marks(texts)
     groups: list[list[Block]] = []
-    marks = _Marks()
-    for paragraph in paragraphs:
-        if groups and marks.are_open:
+    for paragraph, text in zip(paragraphs, texts, strict=True):
+        if marks.are_open:
             groups[-1].append(paragraph)
         else:
             groups.append([paragraph])
-            marks = _Marks()
-        marks.read("".join(p.text for p in paragraph.parts if isinstance(p, Text)))
+            marks.forget()
+        marks.read(text)
     return [_joined(*group) for group in groups]
 
 
 def is_cue(block: Block) -> bool:
-    """Whether it is there to be gone on with (`Answer:`), and so belongs at the very end."""
-    return _shown(block).rstrip().endswith(":")
+    """Whether it is there to be gone on with (`Answer:`, `# Answer`), and so belongs at the very end."""
+    shown = _shown(block).rstrip()
+    return shown.endswith(":") or _HEADING.match(shown.rpartition("\n")[2]) is not None
 
 
 def _together(pieces: Iterable[Block]) -> list[Block]:
     """Paragraphs or lines, joined where one would say nothing, or something else, without the other."""
     groups: list[list[Block]] = []
     is_section = False
+    least_indent = 0
     for piece in pieces:
         text = _shown(piece)
+        separator = groups[-1][-1].separator if groups else "\n"
         is_heading = _HEADING.match(text) is not None
+        indent = _indent(separator, text)
         if groups and (
-            _announces(before := _shown(groups[-1][-1]))
+            _announces(_shown(groups[-1][-1]))
             or (is_section and not is_heading)
-            or (_NUMBERED.match(text) is not None and _NUMBERED.match(before) is not None)
+            or indent > least_indent
+            or _goes_on(groups[-1], text, is_line=separator.count("\n") == 1)
         ):
             groups[-1].append(piece)
         else:
             groups.append([piece])
+            least_indent = indent
         is_section = is_section or is_heading
     return [_joined(*group) for group in groups]
+
+
+def _goes_on(group: Sequence[Block], text: str, *, is_line: bool) -> bool:
+    """Whether `text` is of a row that `group` has begun: items with numbers, lines with labels."""
+    kinds = (_NUMBERED, _LABELLED) if is_line else (_NUMBERED,)
+    before = [_shown(group[0]), _shown(group[-1])]
+    return any(kind.match(text) and any(map(kind.match, before)) for kind in kinds)
+
+
+def _indent(separator: str, text: str) -> int:
+    """White space at the start of a line or paragraph; of a sentence none."""
+    before = separator.rpartition("\n")[2] if "\n" in separator else ""
+    return len(before) + len(text) - len(text.lstrip(" \t"))
 
 
 def _announces(text: str) -> bool:
@@ -145,44 +170,13 @@ def _shown(block: Block) -> str:
     return "".join(part.text if isinstance(part, Text) else _VALUE for part in block.parts)
 
 
-class _Marks:
-    """Fences and tags that were opened so far, and not closed."""
-
-    def __init__(self) -> None:
-        self._fences = Counter[str]()
-        self._tags = Counter[str]()
-        self._known: set[str] = set()
-
-    def read(self, text: str) -> None:
-        self._fences.update({fence: text.count(fence) for fence in _FENCES})
-        for match in _TAG.finditer(text):
-            self._tags[match["name"]] += -1 if match["end"] else 1
-            # A lone `<b>` that nothing in the whole prompt closes is no tag; one paragraph cannot
-            # tell, so only a tag that stands alone in its line opens a section.
-            if match["end"] or _stands_alone(match):
-                self._known.add(match["name"])
-
-    @property
-    def are_open(self) -> bool:
-        return any(count % 2 for count in self._fences.values()) or any(
-            self._tags[name] > 0 for name in self._known
-        )
-
-
-def _stands_alone(match: re.Match[str]) -> bool:
-    text = match.string
-    before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
-    end = text.find("\n", match.end())
-    return not before.strip() and not text[match.end() : len(text) if end < 0 else end].strip()
-
-
 def _finer(block: Block, pattern: re.Pattern[str], *patterns: re.Pattern[str]) -> list[Block]:
     """`block`, cut at `pattern` and then further, where that is safe."""
     shown = _shown(block)
     is_lines = "\n" in shown or _NUMBERED.match(shown) is not None
     if _VALUE not in shown or is_cue(block) or (is_lines and not patterns):
         return [block]
-    pieces = _together(_split(block.parts, pattern))
+    pieces = _together(_closed(_split(block.parts, pattern)))
     if not all(_is_whole(piece) for piece in pieces):
         pieces = [Block(block.parts)]
     if patterns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,7 +24,7 @@ _WORTH_SHARING = 64
 class Shared:
     """What calls of one graph have in common, with the order in which all of them are to have it."""
 
-    blocks: Mapping[Parts, int]
+    blocks: Mapping[str, int]
     is_system_common: bool
 
 
@@ -72,7 +73,7 @@ def ordered(node: LLMNode | AgentNode, levels: Levels, siblings: Siblings) -> Pr
     if not moved and by_order == body:
         return prompt
     kept = [each for each, stay in zip(system, stays, strict=True) if stay]
-    first = sum(shared is not None and block.parts in shared.blocks for block, _ in rest)
+    first = sum(shared is not None and block.content in shared.blocks for block, _ in rest)
     return PromptTemplate(
         user=join_moved(by_order, cut=first),
         system=join_moved(kept) if kept else None,
@@ -87,7 +88,7 @@ def as_blocks(prompt: PromptTemplate) -> Iterator[Block]:
 
 def _order(block: Block, levels: Levels, shared: Shared | None) -> tuple[int, int, int]:
     """What siblings share comes first, in their order; then the more stable."""
-    position = None if shared is None else shared.blocks.get(block.parts)
+    position = None if shared is None else shared.blocks.get(block.content)
     if position is not None:
         return (0, position, 0)
     return (1, rank(block.stability(levels)), 0)
@@ -96,31 +97,31 @@ def _order(block: Block, levels: Levels, shared: Shared | None) -> tuple[int, in
 def _stays(block: Block, levels: Levels, shared: Shared | None) -> bool:
     if rank(block.stability(levels)) >= _FIRST_THAT_MOVES:
         return False
-    return shared is None or shared.is_system_common or block.parts in shared.blocks
+    return shared is None or shared.is_system_common or block.content in shared.blocks
 
 
 def _shared(group: Sequence[LLMNode], levels: Levels) -> Shared:
     """Blocks that two or more have, by stability and by where the first to have them has them."""
-    counts: dict[Parts, int] = {}
+    counts = Counter[str]()
+    blocks: dict[str, Block] = {}
+    bodies: set[str] = set()
     for node in group:
-        for parts in dict.fromkeys(block.parts for block in as_blocks(node.prompt)):
-            counts[parts] = counts.get(parts, 0) + 1
-    common = [parts for parts, count in counts.items() if count > 1]
-    common.sort(key=lambda parts: rank(Block(parts).stability(levels)))
-    shared = {parts: position for position, parts in enumerate(common)}
-    bodies = {parts for node in group for parts in _body_parts(node.prompt)}
+        own = {block.content: block for block in as_blocks(node.prompt)}
+        counts.update(own.keys())
+        blocks.update((each, block) for each, block in own.items() if each not in blocks)
+        for template in (*node.prompt.context, node.prompt.user):
+            bodies.update(block.content for block in blocks_of(template))
+    common = [each for each in blocks if counts[each] > 1]
+    common.sort(key=lambda each: rank(blocks[each].stability(levels)))
     is_worth = any(
-        any(isinstance(part, Slot) for part in parts) or _length(parts) >= _WORTH_SHARING
-        for parts in common
-        if parts in bodies
+        any(isinstance(part, Slot) for part in blocks[each].parts)
+        or _length(blocks[each].parts) >= _WORTH_SHARING
+        for each in common
+        if each in bodies
     )
-    systems = {node.prompt.system for node in group}
+    shared = {each: position for position, each in enumerate(common)}
+    systems = {repr(node.prompt.system) for node in group}
     return Shared(shared, is_system_common=len(systems) == 1 or not is_worth)
-
-
-def _body_parts(prompt: PromptTemplate) -> Iterator[Parts]:
-    for template in (*prompt.context, prompt.user):
-        yield from (block.parts for block in blocks_of(template))
 
 
 def _length(parts: Parts) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agentrt.compiler.passes.layout import Layout
 from agentrt.compiler.prompt_blocks import blocks_of, is_cue, join_as_they_were
 from agentrt.compiler.prompt_order import as_blocks
-from agentrt.ir.expression import Const, Expression, Slot, Template, Text, Use
+from agentrt.ir.expression import Const, Expression, Items, Slot, Template, Text, Use
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import LAYOUTS, InputNode, LLMNode, Node, ToolNode
 from agentrt.ir.prompt import PromptTemplate
@@ -20,8 +20,11 @@ from agentrt.ir.tool import ToolSpec
 
 _PIECES = ["Be kind.", "It is", "\n", "\n\n", " ", "<a>", "</a>", "Question:", "```", "- ", ". And"]
 _PIECES += ["# Seen", "1. Look", "**Here**", "</b>", "<b>"]
+_PIECES += ["[", "]", "Q: ", "   a. ", '"""']
 _texts = st.lists(st.sampled_from(_PIECES), max_size=5).map("".join) | st.text(max_size=8)
-_sources = st.sampled_from([Use("q"), Use("r"), Use("found"), Const("c")])
+_sources = st.sampled_from(
+    [Use("q"), Use("r"), Use("found"), Const("c"), Items((Use("q"), Const(["c"])))]
+)
 _marks = st.sampled_from([None, None, None, "always", "deployment", "call"])
 
 

@@ -103,6 +103,18 @@ def lambda_of(function: Any) -> Any:
     return asking
 
 
+def test_siblings_may_have_lists_written_in_their_prompts() -> None:
+    @llm(layout="S2")
+    def rate(how: dict[str, Any]) -> Prompt[str]:
+        return Prompt(f"{how}\n\nBe strict.")
+
+    @workflow
+    def w(text: str) -> list[str]:
+        return [rate({"of": text, "scale": scale}) for scale in (["good", "bad"], ["1", "2"])]
+
+    assert laid(w.trace().graph, "rate")[1] == "Be strict.\n\n{…}"
+
+
 def test_values_inside_tags_and_fences_stay_where_they_are() -> None:
     @llm(layout="S2")
     def fenced(a: str, b: str) -> Prompt[str]:
@@ -151,6 +163,23 @@ def moved(template: Template) -> str:
             "Go.\n\n1. Look.\n2. Read of {look} there.\n3. Say.",
         ),
         ("It was {look}\n\nAnswer:", "It was {look}\n\nAnswer:"),
+        ("{look}\n\nGo.\n\n# Answer\n\n", "Go.\n\n{look}\n\n# Answer"),
+        ("Go.\nQ: {look}\nA: 4\nGo on.", "Go.\nGo on.\n\nQ: {look}\nA: 4"),
+        ("User: {look}\nModel: Hm.\nUser: And?", "User: {look}\nModel: Hm.\nUser: And?"),
+        (
+            "It is {look}\n  a. See {look}\n  b. Go.\nGo.",
+            "Go.\n\nIt is {look}\n  a. See {look}\n  b. Go.",
+        ),
+        (
+            "See:\n\n    x = {look}\n\n    y = 1\n\nGo.",
+            "Go.\n\nSee:\n\n    x = {look}\n\n    y = 1",
+        ),
+        ('{"a": {look},\n\n"b": 1}\n\nGo.', 'Go.\n\n{"a": {look},\n\n"b": 1}'),
+        ("Not [ {look}\n\nGo.", "Go.\n\nNot [ {look}"),
+        ('Seen\n\n"""\n{look}\n\n"""\n\nGo.', 'Seen\n\nGo.\n\n"""\n{look}\n\n"""'),
+        ("<a><b>{look}</b>\n\n<b>x</b></a>\n\nGo.", "Go.\n\n<a><b>{look}</b>\n\n<b>x</b></a>"),
+        ("Look at <b>{look}\nthere</b> now.\nGo.", "Go.\n\nLook at <b>{look}\nthere</b> now."),
+        ("1. Look.\n   At {look}\n2. Say.\n\nGo.", "Go.\n\n1. Look.\n   At {look}\n2. Say."),
         ("{look}\n\nBe brief.\n\nQ: {question}\nA:", "Be brief.\n\n{look}\n\nQ: {question}\nA:"),
     ],
 )
