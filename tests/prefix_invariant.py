@@ -47,7 +47,7 @@ class PrefixWatch:
     def asked(self, backend: ScriptedBackend, request: Request) -> None:
         """A request has come."""
         agent, bracket, _ = request.node_id.removesuffix(".llm").rpartition("[")
-        if not bracket or not request.node_id.endswith(".llm"):
+        if not bracket or not request.node_id.endswith("].llm"):
             return
         last = self._last.setdefault(backend, {})
         before = last.get((request.program_id, agent))
@@ -56,8 +56,14 @@ class PrefixWatch:
             self.broken.append(f"{before.node_id} -> {request.node_id}: {problem}")
 
 
+def _turn(request: Request) -> int:
+    return int(request.node_id.removesuffix("].llm").rpartition("[")[2])
+
+
 def _problem(before: Request, now: Request) -> str:
     shared = min(len(before.messages), len(now.messages))
+    if _turn(now) > _turn(before) and len(now.messages) <= len(before.messages):
+        return "a later turn has no more messages"
     for number in range(shared):
         if before.messages[number] != now.messages[number]:
             return f"message {number} became another"
