@@ -69,7 +69,7 @@ def _constant(
     value: Any, expected: ValueType[Any], tracer: Tracer, place: tuple[str, str]
 ) -> Expression:
     try:
-        data = expected.to_json(expected.check(value))
+        data = expected.to_constant(expected.check(value))
     except SchemaError as error:
         raise SchemaError(f"{_at(place)}: {error}; got {_shown(value)}") from error
     return _from_json(data, tracer) if _holds_marks(data) else Const(data)

@@ -152,7 +152,7 @@ def _parameters_schema(signature: Signature) -> Schema:
             if definitions.setdefault(name, definition) != definition:
                 raise SchemaError(f"{signature.name}: two different types are called {name!r}")
         if not parameter.is_required:
-            schema["default"] = parameter.type.to_json(parameter.default)
+            schema["default"] = parameter.type.to_constant(parameter.default)
         properties[parameter.name] = schema
     required = [p.name for p in signature.parameters.values() if p.is_required]
     return {

@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import PydanticSerializationError
 
 from agentrt.dsl.json_text import parse_json, unfenced
+from agentrt.dsl.set_order import as_in_sets, sets_in_order
 from agentrt.dsl.validation import validated_as
 from agentrt.errors import SchemaError
 from agentrt.ir.schema import Json, Schema, canonical_json
@@ -67,9 +68,10 @@ class ValueType(Generic[T]):
             SchemaError: the type has none (a function, an arbitrary class).
         """
         try:
-            return self._adapter.json_schema()
+            schema: Schema = sets_in_order(self._adapter.json_schema())
         except PydanticUserError as error:
             raise SchemaError(f"{self.name} has no JSON schema: {error}") from error
+        return schema
 
     @cached_property
     def answer_schema(self) -> Schema | None:
@@ -135,6 +137,17 @@ class ValueType(Generic[T]):
                 f"expected {self.name}: the value has no JSON form: {error}"
             ) from error
 
+    def to_constant(self, value: T) -> Json:
+        """`to_json`, for a graph: what is in a set is in one order, whatever the process.
+
+        Raises:
+            SchemaError: it has no JSON form.
+        """
+        data = self.to_json(value)
+        if isinstance(data, (list, dict)):
+            return as_in_sets(self._adapter.dump_python(value, warnings=False), data)
+        return data
+
     def from_json(self, data: Json) -> T:
         """The inverse of `to_json`. Numbers and booleans in texts are taken for what they say.
 
@@ -196,14 +209,16 @@ def type_name(annotation: Any) -> str:
 
 def value_type(annotation: Any) -> ValueType[Any]:
     """The `ValueType` of an annotation, shared where the annotation can be a key."""
+    # Equal is not the same: `int | str == str | int`, but their schemas differ, and with them hashes.
+    spelling = "" if type(annotation) is type else repr(annotation)
     try:
-        return _shared(annotation)
+        return _shared(annotation, spelling)
     except TypeError:  # unhashable metadata inside `Annotated`
         return ValueType(annotation)
 
 
 @functools.lru_cache(maxsize=4096)
-def _shared(annotation: Any) -> ValueType[Any]:
+def _shared(annotation: Any, _spelling: str) -> ValueType[Any]:
     return ValueType(annotation)
 
 

@@ -115,7 +115,7 @@ class Workflow(Traceable[P, R_co]):
         """
         values = self._static_values(static or {})
         types = self.signature.parameters
-        key = canonical_json({name: types[name].type.to_json(v) for name, v in values.items()})
+        key = canonical_json({name: types[name].type.to_constant(v) for name, v in values.items()})
         if key not in self._traced:
             self._traced[key] = self._trace(values)
         return self._traced[key]
@@ -149,7 +149,9 @@ class Workflow(Traceable[P, R_co]):
             if parameter.is_static:
                 arguments[parameter.name] = static[parameter.name]
                 continue
-            default = None if parameter.is_required else parameter.type.to_json(parameter.default)
+            default = (
+                None if parameter.is_required else parameter.type.to_constant(parameter.default)
+            )
             arguments[parameter.name] = tracer.add_input(
                 parameter.name,
                 parameter.type.annotation,
