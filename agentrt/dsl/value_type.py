@@ -151,13 +151,16 @@ class ValueType(Generic[T]):
     def from_json(self, data: Json) -> T:
         """The inverse of `to_json`. Numbers and booleans in texts are taken for what they say.
 
+        Fields may go by their names, as they do in a graph and in a store, or by their aliases, which
+        are what a model is shown.
+
         Raises:
             SchemaError: it does not fit.
         """
         if type(data) is self.annotation and _is_itself(data):
             return cast("T", data)
         try:
-            return self._adapter.validate_json(json.dumps(data))
+            return self._adapter.validate_json(json.dumps(data), by_alias=True, by_name=True)
         except ValidationError as error:
             raise SchemaError(f"expected {self.name}: {problems(error)}") from error
         except RecursionError as error:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Never
 
 import pytest
 from annotated_types import Ge
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agentrt.dsl.value_type import ValueType, value_type
 from agentrt.errors import SchemaError
@@ -28,6 +28,11 @@ class Tree(BaseModel):
 
 class Weekday(enum.StrEnum):
     MONDAY = "monday"
+
+
+class User(BaseModel):
+    name: str = Field(alias="userName")
+    age: int = Field(default=0, validation_alias="userAge", serialization_alias="age_of_user")
 
 
 @dataclass
@@ -56,6 +61,8 @@ class Span:
         (Weekday, Weekday.MONDAY, "monday"),
         (Tree, Tree(name="a", children=[Tree(name="b")]), None),
         (list[Tree], [Tree(name="a")], [{"name": "a", "children": []}]),
+        (User, User.model_validate({"userName": "a", "userAge": 3}), {"name": "a", "age": 3}),
+        (list[User], [User(userName="a")], [{"name": "a", "age": 0}]),
         (Span, Span(1, 2), {"start": 1, "end": 2}),
         (datetime.date, datetime.date(2026, 1, 2), "2026-01-02"),
         (Any, {"a": [1, None]}, {"a": [1, None]}),
