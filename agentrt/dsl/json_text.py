@@ -9,7 +9,9 @@ from typing import Any, Final, NoReturn
 
 from agentrt.errors import SchemaError
 
-_FENCED: Final = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
+_FENCED: Final = re.compile(r"```[A-Za-z]*[^\S\n]*\n(.*?)```", re.DOTALL)
+"""What may stand before the line's end holds no line's end: else a fence that many empty lines follow
+would be tried from each of them, to the end of the text."""
 
 
 def parse_json(text: str, what: str, *, is_unique: bool = False) -> Any:

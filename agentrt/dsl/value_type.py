@@ -27,6 +27,8 @@ from agentrt.ir.schema import Json, Schema, canonical_json
 T = TypeVar("T")
 
 _WRAPPER = "answer"
+_SHOWN_PROBLEMS = 8
+_SHOWN_TEXT = 1000
 _EXACT = (str, int, float, bool, type(None))
 
 
@@ -207,6 +209,8 @@ def type_name(annotation: Any) -> str:
         return f"{origin.__name__}[{', '.join(map(type_name, arguments))}]"
     if isinstance(annotation, type):
         return annotation.__name__
+    if isinstance(annotation, typing.NewType):
+        return annotation.__name__
     return str(annotation).replace("typing.", "")
 
 
@@ -226,13 +230,22 @@ def _shared(annotation: Any, _spelling: str) -> ValueType[Any]:
 
 
 def problems(error: ValidationError) -> str:
-    """A pydantic error as one line: where, and what is wrong there; values are left out."""
+    """A pydantic error as one line: where, and what is wrong there; values are left out.
+
+    A model is told it in its next prompt, so it is short, whatever the model wrote.
+    """
+    details = error.errors(include_url=False, include_context=False, include_input=False)
     found: list[str] = []
-    for detail in error.errors(include_url=False, include_context=False, include_input=False):
-        where = ".".join(str(part) for part in detail["loc"])
-        message = detail["msg"][:1].lower() + detail["msg"][1:]
+    for detail in details[:_SHOWN_PROBLEMS]:
+        where = _clipped(".".join(str(part) for part in detail["loc"]))
+        message = _clipped(detail["msg"][:1].lower() + detail["msg"][1:])
         found.append(f"{where}: {message}" if where else message)
-    return "; ".join(found)
+    more = len(details) - len(found)
+    return "; ".join(found) + (f"; and {more} more" if more else "")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _SHOWN_TEXT else f"{text[:_SHOWN_TEXT]}…"
 
 
 def _is_itself(value: Any) -> bool:

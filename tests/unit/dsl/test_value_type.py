@@ -7,7 +7,7 @@ import enum
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Never
+from typing import Annotated, Any, Literal, Never, NewType
 
 import pytest
 from annotated_types import Ge
@@ -28,6 +28,9 @@ class Tree(BaseModel):
 
 class Weekday(enum.StrEnum):
     MONDAY = "monday"
+
+
+Key = NewType("Key", str)
 
 
 class User(BaseModel):
@@ -233,10 +236,31 @@ def test_what_is_wrong_with_an_answer_is_said(annotation: Any, text: str, messag
         ValueType[Any](annotation).parse_answer(text)
 
 
+def test_what_a_model_is_told_is_short_whatever_it_wrote() -> None:
+    for annotation, answer in (
+        (list[int], ["x"] * 10_000),
+        (dict[str, int], {"k" * 100_000: "x"}),
+        (Tree, {"name": 1, "children": [{}] * 10_000}),
+    ):
+        with pytest.raises(SchemaError) as caught:
+            ValueType[Any](annotation).parse_answer(json.dumps({"answer": answer}))
+        assert len(str(caught.value)) < 3000
+    with pytest.raises(SchemaError, match=r"7: input should be .*; and 9992 more$"):
+        ValueType[Any](list[int]).from_json(["x"] * 10_000)
+
+
+def test_a_fence_that_is_never_closed_is_looked_at_once() -> None:
+    for empty in ("\n", " \n", "\r\n", "```\n", "``` "):  # what is quadratic takes hours
+        with pytest.raises(SchemaError, match="not valid JSON"):
+            ValueType[Any](int).parse_answer("It is ```" + empty * 500_000 + "4")
+
+
 @pytest.mark.parametrize(
     ("annotation", "name"),
     [
         (None, "None"),
+        (Key, "Key"),
+        (list[Key], "list[Key]"),
         (Tree, "Tree"),
         (list[list[Tree]], "list[list[Tree]]"),
         (tuple[int, ...], "tuple[int, ...]"),
