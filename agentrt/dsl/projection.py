@@ -16,7 +16,10 @@ from agentrt.errors import SchemaError, TraceError
 
 
 def unwrapped(annotation: Any) -> Any:
-    """The annotation without `Annotated`, aliases and type variables (which become `Any`)."""
+    """The annotation without `Annotated`, aliases and type variables (which become `Any`).
+
+    So does a name inside a recursive alias, as in pydantic's `JsonValue`: who knows what it is?
+    """
     while True:
         if typing.get_origin(annotation) is Annotated:
             annotation = typing.get_args(annotation)[0]
@@ -24,10 +27,20 @@ def unwrapped(annotation: Any) -> Any:
             annotation = annotation.__value__
         elif isinstance(annotation, typing.TypeVar):
             annotation = annotation.__bound__ or Any
+        elif isinstance(annotation, (str, typing.ForwardRef)):
+            return Any
         elif annotation is None:
             return type(None)
         else:
             return annotation
+
+
+def plain(annotation: Any) -> Any:
+    """`unwrapped`, and a `NewType` as the type that its values are of."""
+    annotation = unwrapped(annotation)
+    while isinstance(annotation, typing.NewType):
+        annotation = unwrapped(annotation.__supertype__)
+    return annotation
 
 
 def is_union(annotation: Any) -> bool:
@@ -97,7 +110,7 @@ def member_annotation(annotation: Any, name: str, label: str) -> Any:
     Raises:
         TraceError: there is no such attribute; the message lists those there are.
     """
-    annotation = unwrapped(annotation)
+    annotation = plain(annotation)
     if annotation is Any:
         return Any
     if is_union(annotation):
@@ -128,7 +141,7 @@ def item_annotation(annotation: Any, key: Any, label: str) -> Any:
     """
     if type(key) not in (int, str):
         raise TraceError(f"{label}[{key!r}]: only a constant int or str can be an index")
-    annotation = unwrapped(annotation)
+    annotation = plain(annotation)
     if annotation is Any:
         return Any
     if is_union(annotation):
@@ -153,7 +166,7 @@ def item_annotation(annotation: Any, key: Any, label: str) -> Any:
 
 def element_annotation(annotation: Any) -> Any | None:
     """The type of the items of a list-like type (a tuple's may differ); None: not list-like."""
-    annotation = unwrapped(annotation)
+    annotation = plain(annotation)
     if annotation is Any:
         return Any
     if is_union(annotation):

@@ -35,6 +35,8 @@ def validated_as(annotation: Any, *, is_strict: bool) -> Any:
     nothing. Strictly, scalars are not parsed from texts, wherever in lists, dicts and unions they
     are; models keep their own rules, and lists and dicts take other sequences and mappings.
     """
+    if isinstance(annotation, typing.NewType):
+        return validated_as(annotation.__supertype__, is_strict=is_strict)
     origin = _origin(annotation)
     if origin is None:
         scalars = _STRICT if is_strict else _LOOSE

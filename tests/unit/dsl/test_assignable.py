@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, Never, NewType, Optional, T
 
 import pytest
 from annotated_types import Ge
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from typing_extensions import TypedDict
 
 from agentrt.dsl.assignable import is_assignable
@@ -51,6 +51,7 @@ class Row(TypedDict):
 
 
 UserId = NewType("UserId", str)
+Dogs = NewType("Dogs", list[Dog])
 
 YES: list[tuple[Any, Any]] = [
     (str, str),
@@ -68,6 +69,10 @@ YES: list[tuple[Any, Any]] = [
     (Level, float),
     (UserId, str),
     (UserId, UserId),
+    (Dogs, list[Animal]),
+    (list[str], JsonValue),
+    (dict[str, list[int | None]], JsonValue),
+    (list[JsonValue], JsonValue),
     (Literal["a"], str),
     (Literal["a"], Literal["a", "b"]),
     (Literal["a", "b"], Literal["b", "a"]),
@@ -118,6 +123,10 @@ NO: list[tuple[Any, Any]] = [
     (Colour, str),
     (str, Colour),
     (str, UserId),
+    (list[Dog], Dogs),
+    (Point, JsonValue),
+    (dict[int, Point], JsonValue),
+    (JsonValue, list[str]),
     (str, Literal["a"]),
     (Literal["a", "c"], Literal["a", "b"]),
     (Literal[1], Literal[True]),

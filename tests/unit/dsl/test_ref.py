@@ -8,7 +8,7 @@ import math
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NewType
 
 import pytest
 from pydantic import BaseModel
@@ -29,6 +29,9 @@ class Plan(BaseModel):
     steps: dict[str, Step]
     label: str = ""
     owner: Step | None = None
+
+
+RenamedPlan = NewType("RenamedPlan", Plan)
 
 
 @dataclass
@@ -87,6 +90,11 @@ def anything(question: str) -> Any:
 
 
 @tool(effects="none")
+def renamed(question: str) -> RenamedPlan:
+    raise NotImplementedError
+
+
+@tool(effects="none")
 def either(question: str) -> Step | Plan:
     raise NotImplementedError
 
@@ -115,6 +123,7 @@ def output_of(body: Callable[[str], Any], returns: Any) -> Any:
         (lambda q: several(q)[1], str | int, Use("several", (1,))),
         (lambda q: many(q)[7], float, Use("many", (7,))),
         (lambda q: either_list(q)[0], str | int, Use("either_list", (0,))),
+        (lambda q: renamed(q).queries[0], str, Use("renamed", ("queries", 0))),
         (lambda q: anything(q).x["y"][3].z, int, Use("anything", ("x", "y", 3, "z"))),
     ],
 )

@@ -31,6 +31,7 @@ class Weekday(enum.StrEnum):
 
 
 Key = NewType("Key", str)
+Length = NewType("Length", float)
 
 
 class User(BaseModel):
@@ -111,6 +112,9 @@ def test_values_widen(annotation: Any, value: Any, checked: Any) -> None:
         (float, True, "expected float"),
         (float, float("nan"), "finite"),
         (list[float], [float("inf")], "finite"),
+        (Length, float("nan"), "expected Length: .*finite"),
+        (Length, "1", "expected Length"),
+        (list[Key | None], [3], "expected"),
         (str, 1, "expected str"),
         (str, b"a", "expected str"),
         (str, None, "expected str"),
