@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from agentrt.errors import DefinitionError
+from agentrt.dsl.marks import has_marks
+from agentrt.dsl.ref import Ref
+from agentrt.errors import DefinitionError, TraceError
 from agentrt.ir.node import LAYOUTS, Layout, Tier
 from agentrt.ir.tool import Effects
 
@@ -94,18 +97,24 @@ _CHOICES: Mapping[str, tuple[Any, ...]] = {
     "effects": ("none", "read", "write"),
     "tier": ("small", "large", None),
     "layout": LAYOUTS,
-    "is_idempotent": (True, False),
-    "reuses_plans": (True, False),
-    "is_deterministic": (True, False),
-    "single_flight": (True, False),
 }
+_BOUND_WORDS: Mapping[Bound, str] = {
+    "positive": "a number above 0",
+    "natural": "0 or more",
+    "count": "1 or more",
+}
+_FLAGS = frozenset({"is_idempotent", "reuses_plans", "is_deterministic", "single_flight"})
+_TEXTS = frozenset({"name", "model"})
 _MAY_BE_NONE = frozenset(
-    {"timeout_s", "call_timeout_s", "concurrency", "max_tokens", "max_total_tokens"}
+    {
+        *("timeout_s", "call_timeout_s", "concurrency", "max_tokens", "max_total_tokens"),
+        *("model", "seed", "temperature", "name"),
+    }
 )
 
 
 def checked_options(options: Mapping[str, Any], known: type[Any], name: str) -> dict[str, Any]:
-    """`options`, if each is known and in its range.
+    """`options`, if each is known and in its range. One that is None though it cannot be is an error.
 
     Raises:
         DefinitionError: naming the one that is not.
@@ -114,25 +123,50 @@ def checked_options(options: Mapping[str, Any], known: type[Any], name: str) -> 
         if option not in known.__annotations__:
             listed = ", ".join(sorted(known.__annotations__))
             raise DefinitionError(f"{name}: unknown option {option!r}; there are: {listed}")
-        if option in _CHOICES and value not in _CHOICES[option]:
-            listed = ", ".join(map(repr, _CHOICES[option]))
-            raise DefinitionError(f"{name}: {option} must be one of {listed}, got {value!r}")
-        if option in _BOUNDS and not (value is None and option in _MAY_BE_NONE):
-            _check_bound(name, option, value)
-    stop: str | Sequence[str] = options.get("stop", ())
-    given = {"stop": (stop,) if isinstance(stop, str) else tuple(stop)} if stop else {}
-    return {**options, **given}
+        _refuse_symbolic(name, option, value)
+        wanted = None if value is None and option in _MAY_BE_NONE else _wanted(option, value)
+        if wanted:
+            raise DefinitionError(f"{name}: {option} must be {wanted}, got {value!r}")
+    found = {o: value for o, value in options.items() if not (o == "name" and value is None)}
+    stop: str | Sequence[str] = found.get("stop", ())
+    return {**found, "stop": (stop,) if isinstance(stop, str) else tuple(stop)} if stop else found
 
 
-def _check_bound(name: str, option: str, value: Any) -> None:
-    bound = _BOUNDS[option]
-    is_number = isinstance(value, (int, float) if bound == "positive" else int)
-    least = {"positive": 0, "natural": 0, "count": 1}[bound]
-    if (
-        not is_number
-        or isinstance(value, bool)
-        or not value >= least
-        or (bound == "positive" and value == 0)
-    ):
-        wanted = {"positive": "a number above 0", "natural": "0 or more", "count": "1 or more"}
-        raise DefinitionError(f"{name}: {option} must be {wanted[bound]}, got {value!r}")
+def _wanted(option: str, value: Any) -> str | None:
+    """What the option must be, where `value` is something else."""
+    if option in _CHOICES:
+        fits, wanted = value in _CHOICES[option], "one of " + ", ".join(map(repr, _CHOICES[option]))
+    elif option in _FLAGS:
+        fits, wanted = type(value) is bool, "one of True, False"
+    elif option in _TEXTS:
+        fits, wanted = isinstance(value, str), "a text"
+    elif option == "stop":
+        texts: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+        fits, wanted = all(isinstance(each, str) for each in texts), "a text or a list of texts"
+    elif option == "seed":
+        fits, wanted = type(value) is int, "a whole number"
+    elif option == "temperature":
+        fits, wanted = type(value) in (int, float) and 0 <= value < math.inf, "a number, 0 or more"
+    elif option in _BOUNDS:
+        fits, wanted = _is_in_bounds(_BOUNDS[option], value), _BOUND_WORDS[_BOUNDS[option]]
+    else:  # a text that may be symbolic, checked where it becomes part of a prompt
+        return None
+    return None if fits else wanted
+
+
+def _is_in_bounds(bound: Bound, value: Any) -> bool:
+    if bound == "positive":
+        return type(value) in (int, float) and bool(0 < value < math.inf)
+    return type(value) is int and value >= (1 if bound == "count" else 0)
+
+
+def _refuse_symbolic(name: str, option: str, value: Any) -> None:
+    if option == "system":  # of `plan_and_run`: part of a prompt
+        return
+    parts: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(each, Ref) or (isinstance(each, str) and has_marks(each)) for each in parts):
+        raise TraceError(
+            f"{name}: the option {option!r} is needed while the workflow is traced, and takes no "
+            "symbolic value: make the parameter that it comes from `static`, or `branch(...)` over "
+            "functions with different options"
+        )

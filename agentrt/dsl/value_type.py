@@ -207,9 +207,7 @@ def type_name(annotation: Any) -> str:
         return " | ".join(type_name(argument) for argument in arguments)
     if isinstance(origin, type) and arguments:
         return f"{origin.__name__}[{', '.join(map(type_name, arguments))}]"
-    if isinstance(annotation, type):
-        return annotation.__name__
-    if isinstance(annotation, typing.NewType):
+    if isinstance(annotation, (type, typing.NewType)):
         return annotation.__name__
     return str(annotation).replace("typing.", "")
 

@@ -347,13 +347,52 @@ def test_options_make_a_copy_and_both_may_be_used() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"tier": "huge"}, {"max_tokens": 0}, {"output_retries": -1}, {"max_turns": 3}],
+    [
+        {"tier": "huge"},
+        {"max_tokens": 0},
+        {"output_retries": -1},
+        {"max_turns": 3},
+        {"temperature": "hot"},
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"temperature": True},
+        {"model": 3},
+        {"seed": "x"},
+        {"seed": True},
+        {"stop": 3},
+        {"stop": ["a", 3]},
+        {"stop": None},
+        {"layout": None},
+    ],
 )
 def test_an_option_out_of_its_range_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(DefinitionError, match=next(iter(options))):
         plan.options(**options)
     with pytest.raises(DefinitionError, match=next(iter(options))):
         llm(**options)(plan.function)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        lambda q, n: {"max_tokens": n},
+        lambda q, n: {"temperature": n},
+        lambda q, n: {"seed": n},
+        lambda q, n: {"model": q},
+        lambda q, n: {"model": f"my-{q}"},
+        lambda q, n: {"tier": q},
+        lambda q, n: {"name": q},
+        lambda q, n: {"stop": q},
+        lambda q, n: {"stop": ["a", f"{q}"]},
+    ],
+)
+def test_an_option_takes_no_symbolic_value(options: Any) -> None:
+    @workflow
+    def ask(question: str, number: int) -> Plan:
+        return plan.options(**options(question, number))(question)
+
+    with pytest.raises(TraceError, match=r"plan: the option '\w+' is needed while.*`static`"):
+        ask.trace()
 
 
 def test_answers_of_literal_types_carry_their_schema() -> None:

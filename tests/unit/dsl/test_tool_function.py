@@ -126,6 +126,9 @@ def test_options_make_a_copy() -> None:
         ({"concurrency": 0}, "concurrency must be 1 or more, got 0"),
         ({"concurrency": True}, "concurrency must be 1 or more, got True"),
         ({"max_output_bytes": 1.5}, "max_output_bytes must be 1 or more, got 1.5"),
+        ({"timeout_s": float("inf")}, "timeout_s must be a number above 0, got inf"),
+        ({"is_idempotent": 1}, "is_idempotent must be one of True, False, got 1"),
+        ({"name": 3}, "name must be a text, got 3"),
         ({"timeout": 3}, "unknown option 'timeout'"),
     ],
 )
@@ -134,6 +137,10 @@ def test_an_option_out_of_its_range_is_refused(options: dict[str, Any], message:
         search.options(**options)
     with pytest.raises(DefinitionError, match=message):
         tool(**options)(search.function)
+
+
+def test_no_name_is_the_name_there_is() -> None:
+    assert search.options(name=None, retries=0).name == "search"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["", "1st", "a b", "a.b", "é", "a\n"])
