@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 from agentrt.dsl.functions import ToolFunction, make_tool
 from agentrt.dsl.llm_functions import AgentFunction, LLMFunction, make_agent, make_llm
 from agentrt.dsl.options import AgentOptions, LLMCallOptions, ToolOptions
+from agentrt.dsl.signature import names_of
 from agentrt.dsl.workflow import Workflow, make_workflow
 from agentrt.ir.examples import Example
 from agentrt.ir.prompt import Prompt
@@ -88,10 +89,10 @@ def llm(
         DefinitionError: an annotation is missing or wrong, or an option is out of its range.
     """
     if function is not None:
-        return make_llm(function, tuple(static), options, examples=examples, active=active)
+        return make_llm(function, names_of(static), options, examples=examples, active=active)
 
     def decorate(decorated: Callable[..., Any]) -> Any:
-        return make_llm(decorated, tuple(static), options, examples=examples, active=active)
+        return make_llm(decorated, names_of(static), options, examples=examples, active=active)
 
     return decorate
 
@@ -119,10 +120,10 @@ def agent(
         DefinitionError: an annotation is missing or wrong, or an option is out of its range.
     """
     if function is not None:
-        return make_agent(function, tools, tuple(static), options)
+        return make_agent(function, tools, names_of(static), options)
 
     def decorate(decorated: Callable[..., Any]) -> Any:
-        return make_agent(decorated, tools, tuple(static), options)
+        return make_agent(decorated, tools, names_of(static), options)
 
     return decorate
 
@@ -140,9 +141,9 @@ def workflow(
         DefinitionError: an annotation is missing, or the function is async or a generator.
     """
     if function is not None:
-        return make_workflow(function, tuple(static), name)
+        return make_workflow(function, names_of(static), name)
 
     def decorate(decorated: Callable[..., Any]) -> Any:
-        return make_workflow(decorated, tuple(static), name)
+        return make_workflow(decorated, names_of(static), name)
 
     return decorate

@@ -13,7 +13,7 @@ from agentrt.dsl.options import AgentOptions, LLMCallOptions, checked_options
 from agentrt.dsl.prompt_body import PromptBody
 from agentrt.dsl.ref import Ref
 from agentrt.dsl.shots import Shots, make_shots
-from agentrt.dsl.signature import Signature, checked_name, read_signature
+from agentrt.dsl.signature import Signature, checked_name, read_signature, shown_name
 from agentrt.dsl.traceable import Traceable
 from agentrt.dsl.tracer import Tracer
 from agentrt.dsl.value_type import ValueType, type_name, value_type
@@ -206,7 +206,7 @@ def make_llm(
     Raises:
         DefinitionError: the function or an option cannot be an LLM function's.
     """
-    given = checked_options(options, LLMCallOptions, function.__name__)
+    given = checked_options(options, LLMCallOptions, shown_name(function))
     layout: Layout = given.pop("layout", "S1")
     signature = _prompt_signature(function, given.pop("name", None), static)
     shots = make_shots(signature, examples, active)
@@ -224,9 +224,11 @@ def make_agent(
     Raises:
         DefinitionError: the function, a tool or an option cannot be an agent's.
     """
-    given = checked_options(options, AgentOptions, function.__name__)
+    given = checked_options(options, AgentOptions, shown_name(function))
     signature = _prompt_signature(function, given.pop("name", None), static)
     names: set[str] = set()
+    if isinstance(tools, ToolFunction):
+        raise DefinitionError(f"{signature.name}: tools is a list: write `tools=[{tools.name}]`")
     for each in tools:
         if not isinstance(each, ToolFunction):  # pyright: ignore[reportUnnecessaryIsInstance]  # authors without a type checker
             raise DefinitionError(f"{signature.name}: {each!r} is not a `@tool`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from agentrt.dsl.marks import has_marks
 from agentrt.dsl.ref import Ref
@@ -141,8 +141,8 @@ def _wanted(option: str, value: Any) -> str | None:
     elif option in _TEXTS:
         fits, wanted = isinstance(value, str), "a text"
     elif option == "stop":
-        texts: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
-        fits, wanted = all(isinstance(each, str) for each in texts), "a text or a list of texts"
+        fits = all(isinstance(each, str) for each in _each(value))
+        wanted = "a text or a list of texts"
     elif option == "seed":
         fits, wanted = type(value) is int, "a whole number"
     elif option == "temperature":
@@ -163,10 +163,13 @@ def _is_in_bounds(bound: Bound, value: Any) -> bool:
 def _refuse_symbolic(name: str, option: str, value: Any) -> None:
     if option == "system":  # of `plan_and_run`: part of a prompt
         return
-    parts: Sequence[Any] = value if isinstance(value, (list, tuple)) else [value]
-    if any(isinstance(each, Ref) or (isinstance(each, str) and has_marks(each)) for each in parts):
+    if any(isinstance(e, Ref) or (isinstance(e, str) and has_marks(e)) for e in _each(value)):
         raise TraceError(
             f"{name}: the option {option!r} is needed while the workflow is traced, and takes no "
             "symbolic value: make the parameter that it comes from `static`, or `branch(...)` over "
             "functions with different options"
         )
+
+
+def _each(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, (list, tuple)) else [value]

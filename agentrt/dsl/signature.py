@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -93,19 +93,22 @@ def read_signature(
     """The signature of `function`, with its annotations resolved.
 
     Raises:
-        DefinitionError: naming the parameter without a (usable) annotation.
+        DefinitionError: naming the parameter without a (usable) annotation; or it is no function.
     """
-    name = checked_name(name if name is not None else getattr(function, "__name__", "?"))
+    # What wraps a function (a cache, a static method) is as good as one.
+    if not callable(function) or not inspect.isroutine(inspect.unwrap(function)):
+        raise DefinitionError(
+            f"{function!r} is no plain function: decorate a `def`, and only once; for a method, a "
+            "class or a `partial`, a `def` that calls it"
+        )
+    name = checked_name(name if name is not None else shown_name(function))
     hints = _resolved_hints(function, name)
     parameters: dict[str, Parameter] = {}
     positional: list[str] = []
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in _parameters(function, name):
         _refuse_kind(parameter, name)
         if parameter.name not in hints:
-            raise DefinitionError(
-                f"{name}: the parameter {parameter.name!r} has no annotation; write "
-                f"`{parameter.name}: <type>`"
-            )
+            raise _no_annotation(parameter, name, is_first=not parameters)
         if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
             positional.append(parameter.name)
         parameters[parameter.name] = Parameter(
@@ -122,6 +125,16 @@ def read_signature(
     return Signature(name, parameters, tuple(positional), hints["return"])
 
 
+def shown_name(function: Any) -> str:
+    """How messages name what was decorated, whatever it is."""
+    return str(getattr(function, "__name__", "?"))
+
+
+def names_of(names: str | Sequence[str]) -> tuple[str, ...]:
+    """One name, or several: a text alone is a sequence, too, but nobody means its letters."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
 def checked_name(name: str) -> str:
     """`name`, if it can be a node's.
 
@@ -134,6 +147,27 @@ def checked_name(name: str) -> str:
             "with a digit; give one with `name=`"
         )
     return name
+
+
+def _parameters(function: Callable[..., Any], name: str) -> Iterable[inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters.values()
+    except ValueError as error:
+        raise DefinitionError(
+            f"{name}: Python does not say what it takes: decorate a `def` that calls it"
+        ) from error
+
+
+def _no_annotation(parameter: inspect.Parameter, name: str, *, is_first: bool) -> DefinitionError:
+    if is_first and parameter.name in ("self", "cls"):
+        return DefinitionError(
+            f"{name} is a method, and a graph has nothing to call it on: take the decorator off, and "
+            f"give it the method of an object, `tool(thing.{name})`; or decorate a function"
+        )
+    return DefinitionError(
+        f"{name}: the parameter {parameter.name!r} has no annotation; write "
+        f"`{parameter.name}: <type>`"
+    )
 
 
 def _refuse_kind(parameter: inspect.Parameter, name: str) -> None:
