@@ -41,7 +41,8 @@ class ToolFunction(Traceable[P, R]):
     ) -> None:
         super().__init__(signature)
         self.function = function
-        self.is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+        # What wraps it says so, or what is wrapped: either may be the async one of the two.
+        self.is_async = any(map(inspect.iscoroutinefunction, (function, inspect.unwrap(function))))
         self.spec = spec
         self._result: ValueType[R] = value_type(signature.result)
 

@@ -95,8 +95,9 @@ def read_signature(
     Raises:
         DefinitionError: naming the parameter without a (usable) annotation; or it is no function.
     """
+    given: Any = function  # authors without a type checker
     # What wraps a function (a cache, a static method) is as good as one.
-    if not callable(function) or not inspect.isroutine(inspect.unwrap(function)):
+    if not callable(given) or not inspect.isroutine(inspect.unwrap(given)):
         raise DefinitionError(
             f"{function!r} is no plain function: decorate a `def`, and only once; for a method, a "
             "class or a `partial`, a `def` that calls it"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from pydantic import BaseModel
 
-from agentrt.dsl.decorators import tool, workflow
+from agentrt.dsl.decorators import agent, llm, tool, workflow
 from agentrt.errors import DefinitionError, SchemaError
 from agentrt.ir.expression import Const, Use
 from agentrt.ir.node import InputNode, ToolNode
+from agentrt.ir.prompt import Prompt
 from agentrt.ir.tool import ToolSpec
 
 if TYPE_CHECKING:
@@ -168,6 +170,88 @@ def test_a_missing_return_annotation_is_refused() -> None:
 
     with pytest.raises(DefinitionError, match="silent has no return annotation"):
         tool(silent)
+
+
+class Index:
+    def find(self, query: str) -> str:
+        return query
+
+    @staticmethod
+    def normal(query: str) -> str:
+        return query
+
+    def __call__(self, query: str) -> str:
+        return query
+
+
+def test_the_method_of_an_object_is_a_tool_and_one_of_a_class_is_not() -> None:
+    assert str(tool(Index().find).signature) == "find(query: str)"
+    assert str(tool(Index.normal).signature) == "normal(query: str)"
+    with pytest.raises(DefinitionError, match=r"find is a method.*`tool\(thing.find\)`"):
+        tool(Index.find)
+
+
+@pytest.mark.parametrize("decorate", [tool, llm, agent(tools=[]), workflow])
+@pytest.mark.parametrize(
+    "thing",
+    [Index, Index(), functools.partial(Index.normal, "a"), search, "search", 3, None.__class__],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_what_is_no_function_is_refused_with_what_to_write(decorate: Any, thing: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"is no plain function: decorate a `def`, and only"):
+        decorate(thing)
+
+
+def test_a_function_that_python_knows_nothing_of_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="max: Python does not say what it takes"):
+        tool(max)
+
+
+def test_what_wraps_a_function_is_as_good_as_one() -> None:
+    async def slow(query: str) -> str:
+        return query
+
+    def plain(query: str) -> str:
+        return query
+
+    def logged(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(query: str) -> Any:
+            return function(query)
+
+        return wrapper
+
+    def in_background(function: Any) -> Any:
+        @functools.wraps(function)
+        async def wrapper(query: str) -> Any:
+            return function(query)
+
+        return wrapper
+
+    assert str(tool(functools.cache(plain)).signature) == "plain(query: str)"
+    assert tool(logged(slow)).is_async
+    assert tool(in_background(plain)).is_async
+    assert not tool(logged(plain)).is_async
+
+
+def test_one_static_name_may_be_given_alone() -> None:
+    def drafts(topic: str, count: int) -> list[str]:
+        return [topic] * count
+
+    assert workflow(static="count")(drafts).signature.parameters["count"].is_static
+
+    def draft(topic: str, count: int) -> Prompt[str]:
+        return Prompt(topic * count)
+
+    assert llm(static="count")(draft).signature.parameters["count"].is_static
+
+
+def test_tools_that_are_no_list_are_refused() -> None:
+    def fix(topic: str) -> Prompt[str]:
+        return Prompt(topic)
+
+    with pytest.raises(DefinitionError, match=r"fix: tools is a list: write `tools=\[search\]`"):
+        agent(tools=search)(fix)  # type: ignore[call-overload]
 
 
 def test_star_arguments_are_refused() -> None:
