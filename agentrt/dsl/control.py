@@ -42,6 +42,8 @@ def branch(
         TraceError: the condition is no bool, or the two do not give values of one type.
     """
     tracer = tracer_for("branch")
+    _check_function(name, "then", then, "lambda: ...")
+    _check_function(name, "otherwise", otherwise, "lambda: ...")
     expression = expression_of(condition, _BOOL, tracer, (name, "the condition"))
     if isinstance(expression, Const):
         return then() if expression.value else otherwise()
@@ -81,6 +83,8 @@ def loop(
     tracer = tracer_for("loop")
     if type(max_steps) is not int or max_steps < 1:
         raise TraceError(f"{name}: max_steps must be a constant of 1 or more, got {max_steps!r}")
+    _check_function(name, "step", step, "lambda state: ...")
+    _check_function(name, "until", until, "lambda state: ...")
     state = _state_annotation(step, initial)
     source = expression_of(initial, value_type(state), tracer, (name, "the initial state"))
     node_id = tracer.new_id(checked_name(name))
@@ -96,6 +100,20 @@ def loop(
         inputs=captures.inputs(),
     )
     return cast("S", tracer.add(node, state))
+
+
+def _check_function(region: str, part: str, function: Any, example: str) -> None:
+    """A value in place of a function was made outside the region, whatever the region decides."""
+    if type(function) is Ref or not callable(function):
+        shown = describe(function) if type(function) is Ref else repr(function)
+        raise TraceError(
+            f"{region}: `{part}` must be a function, so that what it calls is inside the region: write "
+            f"`{example}`; got {shown}"
+        )
+    if inspect.iscoroutinefunction(function):
+        raise TraceError(
+            f"{region}: `{part}` is async; a plain function is traced, and awaits nothing"
+        )
 
 
 class _Body:

@@ -119,6 +119,8 @@ def member_annotation(annotation: Any, name: str, label: str) -> Any:
     if known is not None:
         if name in known:
             return known[name]
+        if hasattr(typing.get_origin(annotation) or annotation, name):  # a method, a property
+            raise _known_when_it_runs(annotation, name, label)
         raise TraceError(
             f"{label} ({type_name(annotation)}) has no attribute {name!r}; it has: "
             f"{', '.join(known) or 'none'}"
@@ -127,10 +129,7 @@ def member_annotation(annotation: Any, name: str, label: str) -> Any:
     if typed_keys is not None:
         way_out = f"write `[{name!r}]`" if name in typed_keys else f"it has: {_listed(typed_keys)}"
         raise TraceError(f"{label} ({type_name(annotation)}) has keys, not attributes: {way_out}")
-    raise TraceError(
-        f"{label} ({type_name(annotation)}) is known only when the workflow runs, so its attribute "
-        f"{name!r} cannot be used while the workflow is traced: put the logic in a `@tool`"
-    )
+    raise _known_when_it_runs(annotation, name, label)
 
 
 def item_annotation(annotation: Any, key: Any, label: str) -> Any:
@@ -215,6 +214,13 @@ def _mapping_item(annotation: Any, key: Any, label: str) -> Any:
             f"{label} ({type_name(annotation)}) has no key {key!r}: {error}"
         ) from error
     return item_type
+
+
+def _known_when_it_runs(annotation: Any, name: str, label: str) -> TraceError:
+    return TraceError(
+        f"{label} ({type_name(annotation)}) is known only when the workflow runs, so its attribute "
+        f"{name!r} cannot be used while the workflow is traced: put the logic in a `@tool`"
+    )
 
 
 def _unqualified(hint: Any) -> Any:

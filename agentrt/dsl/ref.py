@@ -54,8 +54,13 @@ class Ref:
     # --- projection ---
 
     def __getattr__(self, name: str) -> Ref:
-        if name.startswith("_"):
-            raise AttributeError(name)
+        if name.startswith("_"):  # what Python asks for to know what it can do with a value
+            raise AttributeError(
+                name
+                if name.startswith("__")
+                else f"{describe(self)} is known only when the workflow runs, and what is private of it "
+                f"({name!r}) not even then: put the logic in a `@tool`"
+            )
         annotation = member_annotation(self.__annotation__, name, label(self))
         return _projected(self, name, annotation)
 

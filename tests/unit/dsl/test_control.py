@@ -63,6 +63,10 @@ def refine(text: str) -> Prompt[str]:
     return Prompt(f"Refine: {text}")
 
 
+async def slow() -> str:
+    return ""
+
+
 def last(function: Any) -> Node:
     return workflow(function).trace().graph.nodes[-1]
 
@@ -201,6 +205,18 @@ def test_a_body_that_gives_none_makes_the_value_optional() -> None:
             "the argument 'question': expected str",
         ),
         (lambda q: branch("yes", then=lambda: q, otherwise=lambda: q), "expected bool"),  # type: ignore[arg-type]
+        (
+            lambda q: branch(is_hard(q), then=big(q), otherwise=lambda: q),  # type: ignore[arg-type]
+            r"branch: `then` must be a function, .*write `lambda: ...`; got big \(str\)",
+        ),
+        (
+            lambda q: branch(is_hard(q), then=lambda: q, otherwise="no", name="either"),  # type: ignore[arg-type]
+            "either: `otherwise` must be a function, .*got 'no'",
+        ),
+        (
+            lambda q: branch(is_hard(q), then=slow, otherwise=slow),
+            "branch: `then` is async; a plain function is traced",
+        ),
         (
             lambda q: branch(is_hard(q), then=lambda: q, otherwise=lambda: q, name="a.b"),
             "cannot be a name",
@@ -406,6 +422,15 @@ def test_a_workflow_is_a_step_too() -> None:
             lambda q: loop(big, q, until=passes, max_steps=2),
             r"passes: the argument 'draft' must be Draft, got state \(str\)",
         ),
+        (
+            lambda q: loop(big(q), q, until=is_hard, max_steps=2),  # type: ignore[arg-type]
+            r"loop: `step` must be a function, .*write `lambda state: ...`; got big \(str\)",
+        ),
+        (
+            lambda q: loop(big, q, until=is_hard(q), max_steps=2),  # type: ignore[arg-type]
+            r"loop: `until` must be a function, .*got is_hard \(bool\)",
+        ),
+        (lambda q: loop(None, q, until=is_hard, max_steps=2), "`step` must be a function.*None"),  # type: ignore[arg-type]
         (lambda q: loop(big, q, until=is_hard, max_steps=0), "max_steps must be a constant of 1"),
         (lambda q: loop(big, q, until=is_hard, max_steps=q), "max_steps must be a constant"),
         (lambda q: loop(big, q, until=is_hard, max_steps=True), "max_steps must be a constant"),

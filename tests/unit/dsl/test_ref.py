@@ -30,6 +30,10 @@ class Plan(BaseModel):
     label: str = ""
     owner: Step | None = None
 
+    @property
+    def first(self) -> str:
+        return self.queries[0]
+
 
 RenamedPlan = NewType("RenamedPlan", Plan)
 
@@ -146,6 +150,8 @@ def test_parts_of_structured_values_are_projections(
         (lambda q: row(q)["age"], r"row \(Row\) has no key 'age'; it has: name, tags"),  # type: ignore[misc]
         (lambda q: row(q).name, r"row \(Row\) has keys, not attributes: write `\['name'\]`"),  # type: ignore[attr-defined]
         (lambda q: q.upper(), r"question \(str\).*its attribute 'upper' cannot be used.*`@tool`"),
+        (lambda q: plan(q).model_dump(), r"plan \(Plan\) is known only.*'model_dump'.*`@tool`"),
+        (lambda q: plan(q).first, r"plan \(Plan\) is known only.*its attribute 'first'.*`@tool`"),
         (lambda q: q[0], r"question \(str\) cannot be indexed with 0"),
         (lambda q: plan(q).queries["x"], r"plan.queries \(list\[str\]\) cannot be indexed"),  # type: ignore[call-overload]
         (lambda q: plan(q).queries[1:], "cannot be sliced"),
@@ -228,6 +234,8 @@ def test_private_names_are_attribute_errors_so_that_python_s_protocols_work() ->
     def body(q: str) -> Any:
         assert not hasattr(q, "__array__")
         assert not hasattr(q, "_private")
+        with pytest.raises(AttributeError, match=r"question \(str\).*'_private'.*`@tool`"):
+            _ = q._private  # type: ignore[attr-defined]
         assert copy.deepcopy(q) is q
         assert copy.copy(q) is q
         return q
