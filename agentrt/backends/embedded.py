@@ -20,7 +20,7 @@ from agentrt.backends.embedded_saves import SaveArea
 from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.engine_pages import asked_of
 from agentrt.backends.server_kind import LLAMACPP
-from agentrt.backends.written_calls import with_written_calls
+from agentrt.backends.written_calls import HeldBackCalls, with_written_calls
 from agentrt.errors import BackendError, BackendUnavailable
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
 
@@ -95,19 +95,20 @@ class EmbeddedBackend:
     async def complete(self, request: Request, *, on_chunk: OnChunk | None = None) -> Completion:
         running = await self._running()
         request = self._requests.prepared(request)
+        offered = {tool.name for tool in request.tools}
+        # Streamed in any case: the engine notices sooner that nobody is waiting any more.
+        streamed = HeldBackCalls(on_chunk or _ignore, offered)
         async with self._until_closed(), self._place(running, request) as place:
             extra = {**request.extra, "id_slot": place.slot_id}
             request = replace(request, extra=extra)
-            # Streamed in any case: the engine notices sooner that nobody is waiting any more.
-            asked = self._requests.complete(running.http, request, on_chunk or _ignore)
-            completion = await asked
+            completion = await self._requests.complete(running.http, request, streamed)
         self.drafting.answered(request, completion)
         self._look_at_drafting(running)
         # What was computed for this request alone is no hit, though it came in two steps.
         usage = completion.usage
         cached = max(0, usage.cached_tokens - place.computed_tokens)
-        offered = {tool.name for tool in request.tools}
         completion = with_written_calls(completion, offered, turn=len(request.messages))
+        streamed.finish(completion)
         return replace(completion, model=self._model, usage=replace(usage, cached_tokens=cached))
 
     async def aclose(self) -> None:

@@ -13,12 +13,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
-from agentrt.ir.request import Completion, Message, ToolCall
+from agentrt.backends.base import OnChunk
+from agentrt.ir.request import Chunk, Completion, Message, ToolCall
 
+# Code in any language, or the end of it would be taken for the beginning of the next.
 _WRAPPED = re.compile(
-    r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```(?:json|tool_call)?[^\S\n]*\n(?P<fenced>.*?)```",
-    re.DOTALL,
+    r"<tool_call>(?P<tagged>.*?)(?:</tool_call>|\Z)|```[^\n`]*\n(?P<fenced>.*?)```", re.DOTALL
 )
+# What ends a piece that has begun, by how it begins.
+_ENDS = {"<tool_call>": "</tool_call>", "```": "```"}
+_BEGUN = re.compile(r"<tool_call>|```(?=[^\n`]*\n)")
+_MAY_BEGIN = re.compile(r"(?:<[tool_ca]{0,9}|`{1,2}|```[^\n`]*)\Z")
+_TAGS = re.compile(r"</?tool_call>")
 _JSON = json.JSONDecoder()
 _KEYS = {"name", "arguments"}
 
@@ -46,6 +52,69 @@ def with_written_calls(
         ),
         finish_reason="tool_calls",
     )
+
+
+class HeldBackCalls:
+    """An `on_chunk` that hands text on as it streams, but none that may turn out to be a call.
+
+    So what was handed on is how the text of the completion begins, calls taken out. After the
+    answer `finish` hands on the rest of it.
+    """
+
+    def __init__(self, on_chunk: OnChunk, offered: Collection[str]) -> None:
+        self._on_chunk = on_chunk
+        self._offered = offered
+        self._held = ""
+        self._sent = 0
+        self._looked_at = 0
+        self._is_shut = False
+
+    def __call__(self, chunk: Chunk) -> None:
+        if not self._offered:
+            self._sent += len(chunk.text)
+            self._on_chunk(chunk)
+            return
+        self._held += chunk.text
+        # One without text is a sign of life all the same.
+        self._on_chunk(replace(chunk, text=self._taken(self._clear())))
+
+    def finish(self, completion: Completion) -> None:
+        """`completion` is the answer, calls taken out of its text."""
+        rest = completion.text[self._sent :]
+        if rest:
+            self._on_chunk(Chunk(rest))
+
+    def _taken(self, size: int) -> str:
+        taken, self._held = self._held[:size], self._held[size:]
+        self._sent += size
+        self._looked_at = max(0, self._looked_at - size)
+        return taken
+
+    def _clear(self) -> int:
+        """So much of what is held is text, whatever comes after it."""
+        if not self._sent and self._held.lstrip()[:1] in {"{", "["}:
+            return 0  # all of it may be a call
+        clear = 0
+        while not self._is_shut and (begun := _BEGUN.search(self._held, clear)):
+            end = _ENDS[begun[0]]
+            at = self._held.find(end, max(begun.end(), self._looked_at - len(end)))
+            if at < 0:
+                self._looked_at = len(self._held)
+                return _without_blanks(self._held, begun.start())
+            whole = _WRAPPED.match(self._held, begun.start())
+            if whole is None or _parse_wrapped(whole, self._offered):
+                self._is_shut = True
+                return _without_blanks(self._held, begun.start())
+            clear = whole.end()
+        if self._is_shut:
+            return 0
+        open_end = _MAY_BEGIN.search(self._held, clear)
+        return _without_blanks(self._held, open_end.start() if open_end else len(self._held))
+
+
+def _without_blanks(text: str, size: int) -> int:
+    """`size` less the blanks there: before a call they go with it."""
+    return len(text[:size].rstrip())
 
 
 def with_readable_calls(message: Message) -> Message:
@@ -91,12 +160,16 @@ def _calls_in(text: str, offered: Collection[str]) -> tuple[list[tuple[str, str]
     calls: list[tuple[str, str]] = []
 
     def take(match: re.Match[str]) -> str:
-        found = _parse_all(match["tagged"] or match["fenced"] or "", offered)
+        found = _parse_wrapped(match, offered)
         calls.extend(found)
         return "" if found else match[0]
 
     rest = _WRAPPED.sub(take, text)
-    return calls, rest.strip()
+    return calls, rest.rstrip()
+
+
+def _parse_wrapped(match: re.Match[str], offered: Collection[str]) -> list[tuple[str, str]]:
+    return _parse_all(_TAGS.sub("", match["tagged"] or match["fenced"] or ""), offered)
 
 
 def _parse_all(text: str, offered: Collection[str]) -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
+from agentrt.backends.loopback import openai_client
+from agentrt.backends.wire import tool_json
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Message, Request, ToolCall
 from agentrt.ir.tool import ToolSpec
@@ -42,6 +44,27 @@ async def test_a_model_that_was_trained_to_calls_a_tool_and_answers_from_its_res
     assert first.finish_reason == "tool_calls"
     assert "sleet" in second.text
     assert second.usage.cached_tokens > first.usage.prompt_tokens // 2
+
+
+@pytest.mark.slow
+async def test_a_call_that_a_model_writes_as_text_reaches_a_streaming_client_as_a_call() -> None:
+    settings = EmbeddedSettings(slots=1, context_tokens=2048)
+    backend = EmbeddedBackend("qwen2.5-coder-1.5b", settings=settings)
+    client = openai_client(lambda request, on_chunk: backend.complete(request, on_chunk=on_chunk))
+    stream = await client.chat.completions.create(
+        model="qwen2.5-coder-1.5b",
+        messages=[{"role": "user", "content": "What is the weather in Paris?"}],
+        tools=[{"type": "function", "function": tool_json(WEATHER)["function"]}],
+        max_tokens=80,
+        stream=True,
+    )
+    deltas = [chunk.choices[0].delta async for chunk in stream if chunk.choices]
+    await backend.aclose()
+    assert "".join(delta.content or "" for delta in deltas) == ""
+    calls = [call.function for delta in deltas for call in delta.tool_calls or []]
+    assert [(call.name, call.arguments) for call in calls if call] == [
+        ("weather", '{"city": "Paris"}')
+    ]
 
 
 TREE = ToolSpec(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.backends.written_calls import with_readable_calls, with_written_calls
-from agentrt.ir.request import Completion, Message, ToolCall
+from agentrt.backends.written_calls import HeldBackCalls, with_readable_calls, with_written_calls
+from agentrt.ir.request import Chunk, Completion, Message, ToolCall
 
 CALL = '{"name": "look", "arguments": {"at": "it"}}'
 AS_CALLED = ToolCall(id="call_1_0", name="look", arguments='{"at": "it"}')
@@ -24,6 +24,8 @@ def _read(text: str) -> Completion:
         (f"I will look.\n```\n{CALL}\n```", "I will look."),
         (f"<tool_call>\n{CALL}\n</tool_call>", ""),
         (f"<tool_call>{CALL}", ""),
+        (f"```xml\n<tool_call>\n{CALL}\n</tool_call>\n```", ""),
+        (f"```py\nx\n```\nSo:\n```json\n{CALL}\n```", "```py\nx\n```\nSo:"),
         (f"[{CALL}]", ""),
         ('{"name": "look", "arguments": "{\\"at\\": \\"it\\"}"}', ""),
     ],
@@ -71,6 +73,51 @@ def test_a_request_without_tools_and_an_answer_with_calls_are_left_alone() -> No
 def test_any_text_is_read_without_an_error(text: str) -> None:
     read = _read(text)
     assert read.text == text or read.tool_calls
+
+
+def _streamed(pieces: list[str], *, offered: str = "look") -> list[str]:
+    sent: list[str] = []
+    held = HeldBackCalls(lambda chunk: sent.append(chunk.text), {offered} - {""})
+    for piece in pieces:
+        held(Chunk(piece))
+    completion = Completion(text="".join(pieces))
+    held.finish(with_written_calls(completion, {offered} - {""}, turn=1))
+    return sent
+
+
+def test_text_streams_on_and_calls_in_it_do_not() -> None:
+    pieces = ["I ", "will look.\n", "```js", f"on\n{CALL}", "\n```", "\n"]
+    assert _streamed(pieces) == ["I", " will look.", "", "", "", ""]
+    code = ["So:\n``", "`py\nx\n```\n", "Done."]
+    assert _streamed(code) == ["So:", "\n```py\nx\n```", "\nDone."]
+    assert _streamed([CALL], offered="") == [CALL]
+
+
+PIECES = [
+    "<tool_call>",
+    "</tool_call>",
+    "```",
+    "```json\n",
+    "\n",
+    "``",
+    "<tool",
+    " ",
+    "a",
+    "{",
+    "[",
+]
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES, CALL, f"{{{CALL}}}", ",", "]"]), max_size=12).map("".join),
+    st.lists(st.integers(1, 9), max_size=60),
+)
+def test_what_streams_is_the_text_without_its_calls(text: str, sizes: list[int]) -> None:
+    pieces: list[str] = []
+    for size in [*sizes, len(text)]:
+        pieces.append(text[:size])
+        text = text[size:]
+    assert "".join(_streamed(pieces)) == _read("".join(pieces)).text
 
 
 def _told(arguments: str) -> Message:
