@@ -12,8 +12,8 @@ from typing import Any, Protocol, TypeAlias
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import SchemaError
 from agentrt.ir.request import Chunk, Completion, ToolCall
+from agentrt.runtime.attempts import Attempts, OnAttempt, OnRetry
 from agentrt.runtime.llm_calls import Attempt, CallObserver
-from agentrt.runtime.tool_calls import OnAttempt, OnRetry
 
 _Key: TypeAlias = tuple[str, str]
 """Name and arguments, as the model wrote them."""
@@ -37,19 +37,13 @@ class EarlyCall:
 
     Attributes:
         started_s: Since when, in seconds of the run.
+        attempts: Of whoever asks for it.
     """
 
     def __init__(self, started_s: float) -> None:
         self.started_s = started_s
         self.task: asyncio.Task[Any] | None = None
-        self._told: list[Callable[[OnAttempt, OnRetry], None]] = []
-        self._listeners: tuple[OnAttempt, OnRetry] | None = None
-
-    def on_attempt(self, attempt: int) -> None:
-        self._tell(lambda on_attempt, _: on_attempt(attempt))
-
-    def on_retry(self, attempt: int, error: BaseException, wait_s: float) -> None:
-        self._tell(lambda _, on_retry: on_retry(attempt, error, wait_s))
+        self.attempts = Attempts()
 
     async def result(self, on_attempt: OnAttempt, on_retry: OnRetry) -> Any:
         """Its result, once it is there; whoever asks is told first how it went so far.
@@ -58,25 +52,17 @@ class EarlyCall:
             ToolError: as the tool's call does.
         """
         assert self.task is not None  # noqa: S101  it was started before it was kept
-        self._listeners = (on_attempt, on_retry)
-        for tell in self._told:
-            tell(on_attempt, on_retry)
-        try:
-            # Shielded, and then cancelled by hand: the group that it runs in takes its errors amiss.
-            outcome = await asyncio.shield(self.task)
-        except asyncio.CancelledError:
-            self.task.cancel()
-            await asyncio.wait([self.task])
-            raise
+        with self.attempts.told_to(on_attempt, on_retry):
+            try:
+                # Shielded, and then cancelled by hand: the group that it runs in takes its errors amiss.
+                outcome = await asyncio.shield(self.task)
+            except asyncio.CancelledError:
+                self.task.cancel()
+                await asyncio.wait([self.task])
+                raise
         if isinstance(outcome, _Failure):
             raise outcome.error
         return outcome
-
-    def _tell(self, tell: Callable[[OnAttempt, OnRetry], None]) -> None:
-        if self._listeners is None:
-            self._told.append(tell)
-        else:
-            tell(*self._listeners)
 
 
 class _Failure:
@@ -203,8 +189,9 @@ class EarlyCalls:
 
         def started(tool: ToolFunction[..., Any], arguments: dict[str, Any]) -> EarlyCall:
             early = EarlyCall(self._now())
+            told = early.attempts
             perform = partial(
-                start, tool, arguments, on_attempt=early.on_attempt, on_retry=early.on_retry
+                start, tool, arguments, on_attempt=told.on_attempt, on_retry=told.on_retry
             )
             early.task = tasks.create_task(_outcome(perform))
             return early

@@ -9,12 +9,13 @@ from typing import Any
 
 from agentrt.dsl.functions import ToolFunction
 from agentrt.estimates.work import WorkEstimates
+from agentrt.runtime.attempts import OnAttempt, OnRetry
 from agentrt.runtime.early_calls import EarlyCall
 from agentrt.runtime.instance import Instance
 from agentrt.runtime.journal import Journal
 from agentrt.runtime.scheduled_program import ScheduledProgram
 from agentrt.runtime.single_flight import copied_result, flight_key
-from agentrt.runtime.tool_calls import OnAttempt, OnRetry, Place, ToolCalls
+from agentrt.runtime.tool_calls import Place, ToolCalls
 from agentrt.scheduler.events import CallId
 from agentrt.store.base import AttemptRecord
 
@@ -107,7 +108,7 @@ class RunTools:
         """The tool's result: of this call, or of an equal one that is under way."""
         plan = instance.plan
 
-        async def perform() -> Any:
+        async def perform(on_attempt: OnAttempt, on_retry: OnRetry) -> Any:
             started_s = self._now()
 
             def begun(attempt: int) -> None:
@@ -131,10 +132,14 @@ class RunTools:
         if tool.name in plan.single_flight:
             key = flight_key(self._program.tenant, tool, arguments, is_cut=is_cut)
         if key is None:
-            return await perform()
-        if key in self._tools.flights:
-            on_attempt(1)
-        return await self._tools.flights.call(key, perform, copied=partial(copied_result, tool))
+            return await perform(on_attempt, on_retry)
+        return await self._tools.flights.call(
+            key,
+            lambda attempts: perform(attempts.on_attempt, attempts.on_retry),
+            copied=partial(copied_result, tool),
+            on_attempt=on_attempt,
+            on_retry=on_retry,
+        )
 
 
 def observation(tool: ToolFunction[..., Any], result: Any) -> str:

@@ -11,11 +11,13 @@ from typing import Any
 
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import ToolError
+from agentrt.runtime.attempts import Attempts, OnAttempt, OnRetry
 
 
 @dataclass(slots=True)
 class _Flight:
     task: asyncio.Task[Any]
+    attempts: Attempts
     waiting: int = 0
 
 
@@ -33,10 +35,6 @@ class SingleFlight:
         self.shared = 0
         self._flights: dict[Hashable, _Flight] = {}
 
-    def __contains__(self, key: Hashable) -> bool:
-        """Whether such a call is under way."""
-        return key in self._flights
-
     def __len__(self) -> int:
         """How many calls are under way."""
         return len(self._flights)
@@ -44,25 +42,37 @@ class SingleFlight:
     async def call(
         self,
         key: Hashable,
-        perform: Callable[[], Awaitable[Any]],
+        perform: Callable[[Attempts], Awaitable[Any]],
         *,
         copied: Callable[[Any], Any],
+        on_attempt: OnAttempt,
+        on_retry: OnRetry,
     ) -> Any:
         """What `perform` gives, or the equal call that is under way; each gets a copy of its own.
+
+        Args:
+            key: What equal calls have in common.
+            perform: Tells what it is given how it goes: it may outlive whoever asked first.
+            copied: Of a value, one that shares nothing with it.
+            on_attempt: Told of the attempts of the call, also of those that were made before.
+            on_retry: Likewise.
 
         Raises:
             Exception: what `perform` raised, to each its own.
         """
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = _Flight(asyncio.ensure_future(_performed(perform)))
+            attempts = Attempts()
+            task = asyncio.create_task(_performed(perform, attempts))
+            flight = self._flights[key] = _Flight(task, attempts)
             flight.task.add_done_callback(partial(self._landed, key))
         else:
             self.shared += 1
         flight.waiting += 1
         is_first = flight.waiting == 1
         try:
-            value = await asyncio.shield(flight.task)
+            with flight.attempts.told_to(on_attempt, on_retry):
+                value = await asyncio.shield(flight.task)
         except asyncio.CancelledError:
             await self._left(key, flight)
             raise
@@ -91,8 +101,8 @@ class SingleFlight:
         await asyncio.wait([flight.task])
 
 
-async def _performed(perform: Callable[[], Awaitable[Any]]) -> Any:
-    return await perform()
+async def _performed(perform: Callable[[Attempts], Awaitable[Any]], attempts: Attempts) -> Any:
+    return await perform(attempts)
 
 
 def flight_key(
@@ -101,7 +111,8 @@ def flight_key(
     """What two equal calls of a tenant have in common; None: these arguments cannot be compared."""
     try:
         written = {name: tool.parameters[name].to_json(value) for name, value in arguments.items()}
-        text = json.dumps(written, sort_keys=True)
+        # Arguments by name; but keys of what they hold stay in order, as a tool may show them.
+        text = json.dumps(sorted(written.items()))
     except Exception:  # noqa: BLE001  values that no JSON can hold
         return None
     # Of tools with one name, in several workflows, each has its own.

@@ -15,15 +15,11 @@ from typing import Any
 from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import SchemaError, ToolError
+from agentrt.runtime.attempts import OnAttempt, OnRetry
 from agentrt.runtime.backoff import backoff_s
 from agentrt.runtime.single_flight import SingleFlight
 from agentrt.runtime.threads import Threads
 from agentrt.runtime.turn_taking import TurnTaking
-
-OnRetry = Callable[[int, BaseException, float], None]
-"""Told the attempt (from 1) that failed, why, and in how many seconds the next one starts."""
-
-OnAttempt = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,17 @@ from agentrt.compiler.passes.single_flight import SingleFlight as Pass
 from agentrt.compiler.pipeline import compile_graph
 from agentrt.dsl.decorators import tool, workflow
 from agentrt.errors import ToolError
+from agentrt.ir.event import Event
 from agentrt.ir.tool import Effects
 from agentrt.runtime import RunResult, Runtime
+from agentrt.runtime.attempts import Attempts
 from agentrt.runtime.single_flight import SingleFlight
+
+QUIET: Any = {
+    "copied": lambda value: value,
+    "on_attempt": lambda _: None,
+    "on_retry": lambda *_: None,
+}
 
 
 def _workflow(
@@ -38,7 +46,7 @@ def _workflow(
 
 
 def _together(
-    page: Any, *urls: str, after: Callable[[list[Any]], Any] | None = None, **options: Any
+    page: Any, *urls: Any, after: Callable[[list[Any]], Any] | None = None, **options: Any
 ) -> list[RunResult[Any]]:
     clock = VirtualClock()
 
@@ -101,20 +109,92 @@ def test_one_who_leaves_takes_the_call_from_nobody(leaver: int) -> None:
     assert [result.duration_s for result in results if result.status == "finished"] == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("leaver", [0, 1])
+def test_who_waits_is_told_of_every_attempt_and_who_has_left_of_none(leaver: int) -> None:
+    made: list[str] = []
+    events: list[Event] = []
+
+    @tool(effects="read", single_flight=True, retries=2)
+    async def fetch(url: str) -> str:
+        made.append(url)
+        await asyncio.sleep(1.0)
+        if len(made) < 3:
+            raise ValueError("503")
+        return url
+
+    @workflow
+    def page(url: str) -> str:
+        return fetch(url)
+
+    results = _together(
+        page, "a", "a", after=lambda runs: runs[leaver].cancel(), on_event=events.append
+    )
+    assert len(made) == 3
+    (waiter,) = [result for result in results if result.status == "finished"]
+    assert [node.attempts for node in waiter.nodes] == [3]
+    told = [type(event).__name__ for event in events if event.run_id == waiter.run_id]
+    assert told.count("NodeStarted") == 3
+    assert told.count("AttemptFailed") == 2
+    left = [type(event).__name__ for event in events if event.run_id == results[leaver].run_id]
+    assert left[-1] == "RunFinished"
+
+
+def test_who_comes_later_is_told_what_there_was_before() -> None:
+    async def main() -> list[Any]:
+        flights, told = SingleFlight(), list[Any]()
+
+        async def slow(attempts: Attempts) -> None:
+            attempts.on_attempt(1)
+            await asyncio.sleep(1.0)
+            attempts.on_retry(1, ValueError("503"), 1.0)
+            await asyncio.sleep(1.0)
+            attempts.on_attempt(2)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(flights.call("k", slow, **QUIET))
+            await asyncio.sleep(1.5)
+            listening: Any = {
+                "on_attempt": told.append,
+                "on_retry": lambda attempt, *_: told.append(f"{attempt} failed"),
+            }
+            tasks.create_task(flights.call("k", slow, **(QUIET | listening)))
+        return told
+
+    assert VirtualClock().run(main()) == [1, "1 failed", 2]
+
+
+def test_keys_in_another_order_are_another_argument() -> None:
+    made: list[str] = []
+
+    @tool(effects="none", single_flight=True)
+    async def write(what: dict[str, int], how: str) -> str:
+        made.append(how)
+        await asyncio.sleep(1.0)
+        return str(what)
+
+    @workflow
+    def written(what: dict[str, int]) -> list[str]:
+        return [write(what, "short"), write(how="short", what=what)]
+
+    results = _together(written, {"a": 1, "b": 2}, {"b": 2, "a": 1}, without=["dedupe"])
+    assert [result.output for result in results] == [
+        ["{'a': 1, 'b': 2}"] * 2,
+        ["{'b': 2, 'a': 1}"] * 2,
+    ]
+    assert len(made) == 2
+
+
 def test_the_call_ends_with_the_last_who_waits_for_it() -> None:
     async def main() -> tuple[list[str], int]:
         flights, log = SingleFlight(), list[str]()
 
-        async def slow() -> None:
+        async def slow(_: Attempts) -> None:
             try:
                 await asyncio.sleep(10.0)
             finally:
                 log.append("ended")
 
-        waiting = [
-            asyncio.create_task(flights.call("k", slow, copied=lambda value: value))
-            for _ in range(2)
-        ]
+        waiting = [asyncio.create_task(flights.call("k", slow, **QUIET)) for _ in range(2)]
         await asyncio.sleep(1.0)
         waiting[0].cancel()
         await asyncio.sleep(1.0)
@@ -131,7 +211,7 @@ def test_who_comes_after_the_end_calls_anew() -> None:
     async def main() -> list[int]:
         flights, calls = SingleFlight(), list[int]()
 
-        async def once() -> int:
+        async def once(_: Attempts) -> int:
             calls.append(len(calls))
             await asyncio.sleep(1.0)
             if len(calls) == 1:
@@ -139,8 +219,8 @@ def test_who_comes_after_the_end_calls_anew() -> None:
             return len(calls)
 
         with pytest.raises(ToolError, match="no"):
-            await flights.call("k", once, copied=lambda value: value)
-        calls.append(await flights.call("k", once, copied=lambda value: value))
+            await flights.call("k", once, **QUIET)
+        calls.append(await flights.call("k", once, **QUIET))
         return calls
 
     assert VirtualClock().run(main()) == [0, 1, 2]
