@@ -128,7 +128,13 @@ def _is_prompt(value: object) -> TypeGuard[Prompt[Any]]:
 def _template_of(prompt: Prompt[Any], tracer: Tracer) -> PromptTemplate:
     context: Any = prompt.context
     # A parameter that is a list of blocks cannot be iterated: it is one block.
-    blocks = [context] if isinstance(context, (Ref, str)) else list(context)
+    try:
+        blocks = [context] if isinstance(context, (Ref, str)) else list(context)
+    except TypeError as error:
+        raise PromptError(
+            f"{tracer.name}: the context of its Prompt must be a list of text,"
+            f" not {type(context).__name__}"
+        ) from error
     return PromptTemplate(
         _text_template(prompt.user, "user", tracer),
         None if prompt.system is None else _text_template(prompt.system, "system", tracer),

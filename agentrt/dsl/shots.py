@@ -27,11 +27,13 @@ class Shots:
     workflow's constants, since few different sets of labels give few different texts.
     """
 
-    def __init__(self, name: str, bank: ExampleBank, active: str | None) -> None:
+    def __init__(self, signature: Signature, bank: ExampleBank, active: str | None) -> None:
         self.bank = bank
         self.active = active
+        # What a call that does not give them goes by; where there is none, every call gives them.
+        self._default = None if active is None else signature.parameters[active].default
         self._select: ToolFunction[..., Any] = make_tool(
-            _selection(bank), {"name": f"{name}_examples", "effects": "none"}
+            _selection(bank), {"name": f"{signature.name}_examples", "effects": "none"}
         )
 
     def before(
@@ -46,7 +48,7 @@ class Shots:
     def _part(self, arguments: Mapping[str, Any], tracer: Tracer) -> Text | Slot:
         if self.active is None:
             return Text(self.bank.text())
-        labels = arguments.get(self.active, [])
+        labels = arguments.get(self.active, self._default)
         place = (tracer.name, f"the argument {self.active!r}")
         expression = expression_of(labels, _LABELS, tracer, place)
         if isinstance(expression, Const):
@@ -71,7 +73,7 @@ def make_shots(
             )
     if not examples:
         return None
-    return Shots(signature.name, example_bank(examples), active)
+    return Shots(signature, example_bank(examples), active)
 
 
 def _selection(bank: ExampleBank) -> Callable[[list[str]], str]:

@@ -13,14 +13,18 @@ LEFT_OUT: Final = "text was left out at the end"
 _AROUND: Final = 40
 _SHOWN: Final = 24
 
+# Whole names: "Monitor 3 hosts", "Maybe 4" and "Section 2" are no dates.
+_DAY: Final = "(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs?)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
+_MONTH: Final = (
+    "(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?"
+    "|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)"
+)
 _KINDS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("a timestamp", re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")),
     ("a timestamp", re.compile(r"\b\d\d?:\d\d(?::\d\d)?(?:\.\d+)?(?: ?[AaPp][Mm])?\b")),
     ("a timestamp", re.compile(r"\b\d\d?[./]\d\d?[./]\d{2,4}\b")),
-    (
-        "a timestamp",
-        re.compile(r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\.?,? \d{1,2}\b[^\n]{0,12}"),
-    ),
+    ("a timestamp", re.compile(rf"\b(?:{_DAY}|{_MONTH})\.?,? \d{{1,2}}\b[^\n]{{0,12}}")),
+    ("a timestamp", re.compile(rf"\b\d{{1,2}}\.? {_MONTH}\b[^\n]{{0,12}}")),
     ("an id", re.compile(r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b")),
     ("a timestamp", re.compile(r"\b1[5-9]\d{8}(?:\.\d+|\d{3})?\b")),
     ("an id", re.compile(r"\b(?=[0-9a-zA-Z_-]{0,64}\d)(?=[0-9a-zA-Z_-]{0,64}[a-zA-Z])[0-9a-zA-Z_-]{12,64}\b")),

@@ -414,3 +414,18 @@ def _prompt() -> Any:
     node = asking.trace().graph.by_id["ask"]
     assert isinstance(node, LLMNode)
     return node.prompt
+
+
+@llm(examples=BANK, active="labels")
+def by_default(question: str, labels: list[str] = ["c"]) -> Prompt[str]:  # noqa: B006
+    return Prompt(question)
+
+
+def test_labels_that_are_left_to_their_default_choose_the_examples() -> None:
+    @workflow
+    def left(question: str) -> str:
+        return by_default(question)
+
+    backend = ScriptedBackend("ok")
+    Runtime(backend).run_sync(left, "Why?")
+    assert backend.requests[0].messages[0].content == "for all\n\nc alone\n\nWhy?"

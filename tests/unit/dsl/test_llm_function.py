@@ -237,7 +237,12 @@ def test_a_body_that_gives_no_prompt_is_refused_by_name() -> None:
     def numeric(question: str) -> Prompt[str]:
         return Prompt(3)  # type: ignore[arg-type]
 
+    @llm
+    def counted(question: str) -> Prompt[str]:
+        return Prompt(question, context=3)  # type: ignore[arg-type]
+
     for function, message in (
+        (counted, "counted: the context of its Prompt must be a list of text, not int"),
         (empty, "empty must return a Prompt, not str"),
         (broken, "broken: its body raised KeyError: 'template'"),
         (numeric, "numeric: the user of its Prompt must be text, not int"),

@@ -110,3 +110,26 @@ def test_static_text_that_is_of_one_moment_is_seen() -> None:
 def test_hostile_text_is_looked_at_in_no_time() -> None:
     long = "1" * 200_000 + "/" * 200_000 + "-a" * 100_000
     assert first_break(_pieces(long + "a"), _pieces(long + "b")) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Friday, 20 November 2026",
+        "20 November 2026",
+        "Today is 3. March",
+        "It is Nov 20",
+        "Sat 5",
+        "Thurs. 7 May",
+        "September 1",
+    ],
+)
+def test_dates_in_words_look_as_if_they_were_of_one_moment(text: str) -> None:
+    assert volatile_kind(f"It is {text}, be brief.") == "a timestamp"
+
+
+@pytest.mark.parametrize(
+    "text", ["Monitor 3 hosts", "Maybe 4 of them", "Decide 2 things", "Thus 3", "Separate 5 lines"]
+)
+def test_words_that_begin_like_a_day_or_month_do_not(text: str) -> None:
+    assert volatile_kind(text) == ""
