@@ -46,11 +46,8 @@ def models_dir(cache_dir: Path | None = None) -> Path:
 def list_models(*, cache_dir: Path | None = None) -> list[ModelStatus]:
     """The catalogue in its order, then what was pulled from the hub besides, by name."""
     known = [_status(entry, _find(entry, models_dir(cache_dir))) for entry in CATALOGUE]
-    pulled = [
-        _status(find_model(_hub_name(path)), path)
-        for path in sorted(models_dir(cache_dir).glob("hf--*/*.gguf"))
-    ]
-    return known + pulled
+    pulled = map(_pulled, sorted(models_dir(cache_dir).glob("hf--*/*.gguf")))
+    return [*known, *pulled]
 
 
 def locate(name: str, *, cache_dir: Path | None = None) -> Path | None:
@@ -111,6 +108,14 @@ def _find(entry: ModelEntry, folder: Path) -> Path | None:
             return None
         path /= chosen
     return path if is_gguf(path) else None
+
+
+def _pulled(path: Path) -> ModelStatus:
+    try:
+        entry = find_model(_hub_name(path))
+    except ModelUnavailable:
+        entry = ModelEntry(name=str(path), file=path.name)  # a name that no hub's can be written as
+    return _status(entry, path)
 
 
 def _status(entry: ModelEntry, path: Path | None) -> ModelStatus:

@@ -135,6 +135,7 @@ _HUB_NAME = re.compile(
     r"hf:(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<file>[\w./ +-]+\.gguf))?",
     re.ASCII | re.IGNORECASE,
 )
+_PART = re.compile(r"-\d{5}-of-\d{5}")
 
 
 def find_model(name: str) -> ModelEntry:
@@ -160,9 +161,7 @@ def find_model(name: str) -> ModelEntry:
 def preferred_file(files: list[str]) -> str | None:
     """The GGUF file to take when a repository holds several: Q4_K_M, else Q4, else the only one."""
     whole = sorted(
-        file
-        for file in files
-        if file.lower().endswith(".gguf") and not re.search(r"-\d{5}-of-\d{5}", file)
+        file for file in files if file.lower().endswith(".gguf") and not _PART.search(file)
     )
     for mark in ("q4_k_m", "q4_"):
         marked = [file for file in whole if mark in file.lower()]
@@ -176,11 +175,17 @@ def _hub_entry(name: str) -> ModelEntry:
     if match is None or ".." in PurePosixPath(match["file"] or "").parts:
         raise ModelUnavailable(f"{name!r} is not of the form hf:owner/repo or hf:owner/repo:f.gguf")
     repo, file = match["repo"], match["file"]
+    if file and _PART.search(file):
+        raise ModelUnavailable(
+            f"{name!r} is a part of a model that is split into several files, and one file is all that"
+            " is downloaded: get all parts by other means, and pass the path of the first"
+        )
     # One folder a repository; without a file's name, whichever file `preferred_file` picks in it.
     folder = "hf--" + repo.replace("/", "--")
     return ModelEntry(
         name=name,
-        file=f"{folder}/{PurePosixPath(file).name}" if file else f"{folder}/",
+        # In a repository with a folder for each kind, files of one name are not one file.
+        file=f"{folder}/{file.strip('/').replace('/', '--')}" if file else f"{folder}/",
         summary="from the Hugging Face hub",
         sources=(HubFile(repo=repo, file=file),),
     )

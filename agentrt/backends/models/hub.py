@@ -43,7 +43,7 @@ def fetch_from_hub(
     at_hub = stated.location == url or not stated.location
     token = huggingface_hub.get_token() if at_hub else None
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    _download(stated.location or url, path, headers=headers, report=report)
+    _download(stated.location or url, path, headers=headers, size=stated.size, report=report)
     if stated.size is not None and path.stat().st_size != stated.size:
         raise SourceFailed(f"{path.stat().st_size} bytes came, the hub said {stated.size}")
     name = path.name if source.file is None else None
@@ -64,7 +64,10 @@ def _choose_file(repo: str, endpoint: str | None) -> str:
     return chosen
 
 
-def _download(url: str, path: Path, *, headers: dict[str, str], report: OnProgress) -> None:
+def _download(
+    url: str, path: Path, *, headers: dict[str, str], size: int | None, report: OnProgress
+) -> None:
+    """At most `size` bytes and a chunk more: an answer that does not end must not fill the disk."""
     timeout = httpx.Timeout(_READ_S, connect=_CONNECT_S)
     try:
         with (
@@ -81,6 +84,8 @@ def _download(url: str, path: Path, *, headers: dict[str, str], report: OnProgre
                 file.write(chunk)
                 done += len(chunk)
                 report(done, total)
+                if size is not None and done > size:
+                    break
     except httpx.HTTPError as error:
         # A signed address is a credential for a while, so it stays out of the message.
         raise SourceFailed(f"the download broke off ({type(error).__name__})") from error

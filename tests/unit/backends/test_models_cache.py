@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from agentrt.backends import models
+from agentrt.backends.models import catalogue
 from agentrt.errors import ModelUnavailable
 
 SMALL = "smollm2-135m"
@@ -46,6 +47,26 @@ def test_files_pulled_from_the_hub_are_listed_under_names_that_find_them(tmp_pat
     assert listed.name == "hf:owner/a-repo:m.Q8_0.gguf"
     assert models.locate(listed.name, cache_dir=tmp_path) == path
     assert models.locate("hf:owner/a-repo", cache_dir=tmp_path) == path
+
+
+@pytest.mark.parametrize("place", ["hf--owner--a-repo/model (1).gguf", "hf--odd/m.gguf"])
+def test_a_file_that_no_hub_name_can_be_written_for_is_listed_by_its_path(
+    tmp_path: Path, place: str
+) -> None:
+    path = _put(tmp_path / "models" / place)
+    listed = models.list_models(cache_dir=tmp_path)[-1]
+    assert (listed.name, listed.path) == (str(path), path)
+    assert models.resolve(listed.name, cache_dir=tmp_path) == path
+
+
+def test_files_of_one_name_in_two_folders_of_a_repository_are_two(tmp_path: Path) -> None:
+    name = "hf:owner/repo:{}/model.gguf"
+    small = catalogue.find_model(name.format("q4")).file
+    path = _put(tmp_path / "models" / small)
+    assert models.locate(name.format("q4"), cache_dir=tmp_path) == path
+    assert models.locate(name.format("q8"), cache_dir=tmp_path) is None
+    listed = models.list_models(cache_dir=tmp_path)[-1]
+    assert models.locate(listed.name, cache_dir=tmp_path) == path
 
 
 def test_a_path_is_itself(tmp_path: Path) -> None:

