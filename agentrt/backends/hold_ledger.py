@@ -36,7 +36,7 @@ class HoldLedger:
 
     def __init__(self, *, budget_blocks: int, most_s: float) -> None:
         """Hold at most `budget_blocks` different blocks, none for longer than `most_s` seconds."""
-        self._budget_blocks = budget_blocks
+        self._budget_blocks = max(budget_blocks, 0)
         self._most_s = most_s
         self._programs: dict[str, _Program] = {}
         self._holders: dict[int, int] = {}

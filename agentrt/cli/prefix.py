@@ -118,7 +118,7 @@ def _call_lines(call: CallPrefix) -> list[str]:
         lines.append(
             f"    like {call.before} for {broken.shared_characters:,} characters, then"
             f" {broken.kind} in {printable(broken.origin)}:"
-            f" {printable(broken.before[-_SHOWN:])!r} became {printable(broken.now[-_SHOWN:])!r}"
+            f" {broken.before[-_SHOWN:]!r} became {broken.now[-_SHOWN:]!r}"
         )
     return lines
 

@@ -57,6 +57,7 @@ def test_a_run_says_what_broke_and_a_check_whether_the_other_form_answers_otherw
     assert shown.code == 0, shown.stderr
     assert f"counting what run {first} had computed" in shown.stdout
     assert "a timestamp in the slot {now" in shown.stdout
+    assert r"'one word. \x1euser\nWhat is 4?' became " in shown.stdout
     calls = agentrt("prefix", second, "--json").json["calls"]
     # They ask for the time once, and differ by their questions.
     assert [each["broken"]["kind"] for each in calls] == ["a timestamp", *["a number"] * 5]

@@ -195,11 +195,11 @@ class AnyRequests(RuleBasedStateMachine):
 TestAnyRequests = AnyRequests.TestCase
 
 
-@pytest.mark.parametrize("budget", [0, 1])
+@pytest.mark.parametrize("budget", [-1, 0, 1])
 @given(contexts=st.lists(st.tuples(PROGRAMS, CONTEXTS), max_size=10))
 @settings(max_examples=50)
 def test_with_no_budget_nothing_is_held(budget: int, contexts: list[tuple[str, list[int]]]) -> None:
     holds = ledger(budget_blocks=budget)
     for program, context in contexts:
         run(holds, program, *context)
-        assert holds.held_blocks <= budget
+        assert holds.held_blocks <= max(budget, 0)
