@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,14 +34,13 @@ class Expected:
         return observed_speedup(self.counts, _IDLE), observed_speedup(self.counts, _BUSY)
 
 
-def expected_of(traffic: Sequence[Exchange]) -> list[Expected]:
+def expected_of(traffic: Iterable[Exchange]) -> list[Expected]:
     """What n-gram drafts would have come to: all kinds together first, then each if there are more."""
-    cut = [(kind, text_tokens(prompt), text_tokens(answer)) for kind, prompt, answer in traffic]
-    by_ngram: dict[int, dict[str, DraftCounts]] = {}
-    for ngram in _NGRAMS:
-        counts = by_ngram.setdefault(ngram, {})
-        for kind, prompt, answer in cut:
-            found = replay_lookup(prompt, answer, ngram=ngram, length=_LENGTH)
+    by_ngram: dict[int, dict[str, DraftCounts]] = {ngram: {} for ngram in _NGRAMS}
+    for kind, prompt, answer in traffic:
+        before, tokens = text_tokens(prompt), text_tokens(answer)
+        for ngram, counts in by_ngram.items():
+            found = replay_lookup(before, tokens, ngram=ngram, length=_LENGTH)
             counts[kind] = counts.get(kind, DraftCounts()) + found
     totals = {ngram: sum(counts.values(), DraftCounts()) for ngram, counts in by_ngram.items()}
     # By the busy figure: what is drafted in vain costs most there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,8 +22,10 @@ Exchange: TypeAlias = tuple[str, str, str]
 _GZIP_MARK = b"\x1f\x8b"
 
 
-def recorded_traffic(name: str, store: str | None = None) -> list[Exchange]:
-    """The exchanges of a file if there is one of that name, else of the stored run.
+def recorded_traffic(name: str, store: str | None = None) -> Iterator[Exchange]:
+    """The exchanges of a file if there is one of that name, else of the stored run, one at a time.
+
+    The prompts of a conversation have each other's text: together they are far longer than the file.
 
     Raises:
         UsageError: the file cannot be read.
@@ -30,43 +33,46 @@ def recorded_traffic(name: str, store: str | None = None) -> list[Exchange]:
         StoreError: there is no such run.
     """
     path = Path(name)
-    found = _of_file(path) if path.is_file() else _of_run(name, store)
-    if not found:
+    has_found = False
+    for exchange in _of_file(path) if path.is_file() else _of_run(name, store):
+        has_found = True
+        yield exchange
+    if not has_found:
         raise InputError(f"{name}: no answer with text in it")
-    return found
 
 
-def _of_run(run_id: str, store: str | None) -> list[Exchange]:
+def _of_run(run_id: str, store: str | None) -> Iterator[Exchange]:
     from agentrt.cli.stored import load_run  # noqa: PLC0415  loads the store
     from agentrt.runtime.stored_prompts import prompts_of  # noqa: PLC0415
 
     stored = asyncio.run(load_run(place(store), run_id))
     answers = {node.node_id: node.value for node in stored.nodes if node.status == "finished"}
-    return [
-        (
-            f"{stored.run.workflow}.{node_id.split('[')[0]}",
-            "".join(message.content for message in prompt.messages),
-            _text(answers[node_id]),
-        )
-        for node_id, prompt in prompts_of(stored).items()
-        if node_id in answers
-    ]
+    for node_id, prompt in prompts_of(stored).items():
+        if node_id in answers:
+            kind = f"{stored.run.workflow}.{node_id.split('[')[0]}"
+            text = "".join(message.content for message in prompt.messages)
+            yield kind, text, _text(answers[node_id])
 
 
-def _of_file(path: Path) -> list[Exchange]:
-    found: list[Exchange] = []
+def _of_file(path: Path) -> Iterator[Exchange]:
+    # Not `splitlines`: JSON may have other line ends, such as U+2028, in the middle of a text.
+    for number, line in enumerate(_text_in(path).split("\n"), 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{path}: no lines of JSON: line {number}: {error}") from error
+            yield from _of_line(value, f"{path}, line {number}")
+
+
+def _text_in(path: Path) -> str:
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw.startswith(_GZIP_MARK) else raw).decode()
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                where = f"{path}, line {number}"
-                found += _of_line(json.loads(line), where)
+        return (gzip.decompress(raw) if raw.startswith(_GZIP_MARK) else raw).decode()
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, RecursionError) as error:
+    except (ValueError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: no lines of JSON: {error}") from error
-    return found
 
 
 def _of_line(line: Any, where: str) -> Iterator[Exchange]:
@@ -102,7 +108,7 @@ def _of_session(kind: str, turns: list[Any], where: str) -> Iterator[Exchange]:
         try:
             prompt = prompt[: int(turn["keep"])] + turn["tail"]
             yield kind, prompt, _text(turn["output"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{where}: a turn without keep, tail and output") from error
 
 

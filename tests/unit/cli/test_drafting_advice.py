@@ -37,7 +37,7 @@ def test_a_conversation_is_one_exchange_for_each_answer(tmp_path: Path) -> None:
         {"role": "assistant", "content": "A"},
         "no message",
     ]
-    found = recorded_traffic(_written(tmp_path, {"workflow": "fix", "messages": messages}))
+    found = list(recorded_traffic(_written(tmp_path, {"workflow": "fix", "messages": messages})))
     calls = '[{"id":"1"}]'
     tool = '[{"text":"T","type":"text"}]'
     assert found == [("fix", "SU", calls), ("fix", f"SU{calls}{tool}", "A")]
@@ -51,11 +51,17 @@ def test_prompts_with_answers_and_sessions_of_them_are_read_compressed_too(tmp_p
     lines = [{"kind": "one", "prompt": "P", "answer": {"b": 1}}, {"turns": turns}, {"other": 1}]
     path = tmp_path / "traffic.jsonl.gz"
     path.write_bytes(gzip.compress("\n".join(map(json.dumps, lines)).encode()))
-    assert recorded_traffic(str(path)) == [
+    assert list(recorded_traffic(str(path))) == [
         ("one", "P", '{"b":1}'),
         ("", "user: hello", "hi"),
         ("", "user: again", "yes"),
     ]
+
+
+def test_line_ends_of_unicode_are_text(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.jsonl"
+    path.write_text('{"prompt": "P\u2028Q", "answer": "A\x85"}\r\n', newline="")
+    assert list(recorded_traffic(str(path))) == [("", "P\u2028Q", "A\x85")]
 
 
 def test_a_recording_of_our_own_is_traffic(tmp_path: Path) -> None:
@@ -80,6 +86,8 @@ def test_a_recording_of_our_own_is_traffic(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08cut", "no lines of JSON"),
         (b'{"turns": [{"keep": 0}]}\n', "a turn without keep, tail and output"),
         (b'{"turns": ["x"]}\n', "a turn without keep, tail and output"),
+        (b'{"turns": [{"keep": 1e999, "tail": "", "output": ""}]}\n', "a turn without keep"),
+        (gzip.compress(bytes(99))[:10] + b"\xff" * 9, "no lines of JSON"),
     ],
 )
 def test_files_that_are_no_traffic_are_refused_with_the_reason(
@@ -88,7 +96,7 @@ def test_files_that_are_no_traffic_are_refused_with_the_reason(
     path = tmp_path / "bad"
     path.write_bytes(content)
     with pytest.raises((InputError, UsageError), match=says):
-        recorded_traffic(str(path))
+        list(recorded_traffic(str(path)))
 
 
 def test_copies_gain_more_than_free_text_and_both_are_told_apart() -> None:
