@@ -28,6 +28,11 @@ def mark_text(nonce: str, number: int, label: str) -> str:
     return f"<<{_NOT_IN_LABEL.sub('.', label)}#{_PROCESS}-{nonce}:{number}>>"
 
 
+def readable(text: str) -> str:
+    """`text`, for people: symbolic values in it go by their labels alone."""
+    return MARK.sub(lambda mark: mark.group()[2:].partition("#")[0], text)
+
+
 def has_marks(text: str) -> bool:
     """Whether some of `text` is, or was before it was changed, a mark."""
     return _PROCESS in text or (_PROCESS in text.lower() if "#" in text else False)

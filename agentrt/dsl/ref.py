@@ -1,8 +1,9 @@
 """`Ref`: a value that a workflow will have when it runs, as the author sees it while it is traced.
 
-What cannot be caught: identity (`ref is None`), `isinstance(ref, str)`, and C code that wants a real
-`str` (`", ".join([ref])` raises Python's own `TypeError`). Everything else that needs the real value
-raises a `TraceError` that names the value and the way out.
+What cannot be caught: identity (`ref is None`), `isinstance(ref, str)`, and questions about a text that
+it was formatted into (`f"{ref}" == "yes"`), which see the mark. Where C code wants a real `str`
+(`", ".join([ref])`), Python raises its own `TypeError`, which the workflow explains. Everything else that
+needs the real value raises a `TraceError` that names the value and the way out.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import typing
@@ -28,6 +29,10 @@ class Parameter:
     @property
     def is_required(self) -> bool:
         return self.default is NO_DEFAULT
+
+    def own_default(self) -> Any:
+        """The default, to keep: what a run or a trace changes in it is not there for the next."""
+        return copy.deepcopy(self.default)
 
     def __str__(self) -> str:
         shown = f"{self.name}: {self.type.name}"

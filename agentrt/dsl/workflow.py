@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from agentrt.dsl.arguments import expression_of
 from agentrt.dsl.binding import Bindings, Traced
+from agentrt.dsl.location import say_where
+from agentrt.dsl.marks import has_marks, readable
 from agentrt.dsl.ref import WAY_OUT, Ref, describe
 from agentrt.dsl.signature import Signature, checked_name, read_signature
 from agentrt.dsl.traceable import Traceable
@@ -98,7 +100,7 @@ class Workflow(Traceable[P, R_co]):
         for name, parameter in self.signature.parameters.items():
             try:
                 values[name] = (
-                    read(parameter.type, given[name]) if name in given else parameter.default
+                    read(parameter.type, given[name]) if name in given else parameter.own_default()
                 )
             except SchemaError as error:
                 raise InputError(f"{self.name}: the argument {name!r}: {error}") from error
@@ -117,7 +119,11 @@ class Workflow(Traceable[P, R_co]):
         types = self.signature.parameters
         key = canonical_json({name: types[name].type.to_constant(v) for name, v in values.items()})
         if key not in self._traced:
-            self._traced[key] = self._trace(values)
+            try:
+                self._traced[key] = self._trace(values)
+            except DefinitionError as error:
+                say_where(error, self.function)
+                raise
         return self._traced[key]
 
     def _static_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,7 @@ class Workflow(Traceable[P, R_co]):
             )
         try:
             return {
-                name: each.type.check(given[name]) if name in given else each.default
+                name: each.type.check(given[name]) if name in given else each.own_default()
                 for name, each in parameters.items()
             }
         except SchemaError as error:
@@ -211,22 +217,38 @@ class Workflow(Traceable[P, R_co]):
         except DefinitionError as error:
             error.add_note(f"in the workflow {self.name}")
             raise
-        except ValidationError as error:
-            details = error.errors(include_url=False, include_context=False)
-            refs = [detail["input"] for detail in details if isinstance(detail["input"], Ref)]
-            if not refs:
+        except Exception as error:
+            explained = _explained(error)
+            if explained is None:
                 raise
-            raise TraceError(
-                f"{self.name}: a {error.title} cannot be built from {describe(refs[0])}, which is "
-                "known only when the workflow runs: build it in a `@tool` that takes it as argument"
-            ) from error
-        except TypeError as error:
-            if "Ref" not in str(error):
-                raise
-            raise TraceError(
-                f"{self.name}: Python says: {error}. A Ref is a symbolic value, known only when the "
-                f"workflow runs: {WAY_OUT}"
-            ) from error
+            raise TraceError(f"{self.name}: {explained}") from error
+
+
+def _explained(error: Exception) -> str | None:
+    """What an exception of the author's code means, if a symbolic value is the reason for it."""
+    if isinstance(error, ValidationError):
+        details = error.errors(include_url=False, include_context=False)
+        for given in (detail["input"] for detail in details):
+            if isinstance(given, Ref) or (isinstance(given, str) and has_marks(given)):
+                shown = describe(given) if isinstance(given, Ref) else repr(readable(given))
+                return (
+                    f"a {error.title} cannot be built from {shown}, which is known only when the "
+                    "workflow runs: build it in a `@tool` that takes it as argument"
+                )
+        return None
+    text = str(error)
+    if has_marks(text):
+        said = f"{type(error).__name__}: {readable(text)}"
+        return (
+            f"Python says: {said}. A symbolic value was formatted into a text, and what it says is "
+            f"known only when the workflow runs: {WAY_OUT}"
+        )
+    if isinstance(error, TypeError) and "Ref" in text:
+        return (
+            f"Python says: {error}. A Ref is a symbolic value, known only when the "
+            f"workflow runs: {WAY_OUT}"
+        )
+    return None
 
 
 def make_workflow(

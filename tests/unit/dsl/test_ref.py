@@ -223,11 +223,13 @@ def test_an_operation_that_needs_the_value_names_it_and_the_way_out(name: str) -
 
 
 def test_control_flow_names_all_ways_out() -> None:
-    assert refused(OPERATIONS["bool"]) == (
+    message, _, where = refused(OPERATIONS["bool"]).partition("\n")
+    assert message == (
         "question (str) is known only when the workflow runs, so it cannot be used as a condition "
         "(`if`, `and`, `not`, `while`) while the workflow is traced: use `.map(...)`, `branch(...)` "
         "or `loop(...)`, or put the logic in a `@tool`"
     )
+    assert where.endswith(", in <lambda>")
 
 
 def test_private_names_are_attribute_errors_so_that_python_s_protocols_work() -> None:

@@ -425,6 +425,25 @@ def test_what_python_itself_refuses_is_explained() -> None:
         broken.trace()
 
 
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda q: int(f"{q}"), "ValueError: invalid literal .*'question'"),
+        (lambda q: {"a": 1}[f"{q}"], "KeyError: 'question'"),
+        (lambda q: Point(x=f"{q}"), "a Point cannot be built from 'question'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_python_refuses_of_a_text_with_a_symbolic_value_in_it_is_explained(
+    use: Any, said: str
+) -> None:
+    def body(question: str) -> Any:
+        return use(question)
+
+    with pytest.raises(TraceError, match=rf"body: .*{said}.*`@tool`") as caught:
+        workflow(body).trace()
+    assert "#" not in str(caught.value)
+
+
 def test_a_workflow_may_be_called_like_what_it_calls() -> None:
     graph = workflow(name="search")(find_passages).trace().graph
     assert (graph.name, [node.id for node in graph.nodes]) == ("search", ["question", "search"])
@@ -633,6 +652,23 @@ def test_binding_checks_arguments_and_fills_in_defaults() -> None:
         default="red",
     )
     assert set(bound.traced.bindings.inputs) == {"point", "colour", "limit"}
+
+
+def test_what_is_done_to_a_default_is_not_there_the_next_time() -> None:
+    @workflow
+    def marked(point: Point = Point(x=1)) -> Point:  # noqa: B008  a default that can be changed
+        return point
+
+    marked.bind().arguments["point"].label = "seen"
+    assert marked.bind().arguments == {"point": Point(x=1)}
+
+    @workflow(static=("names",))
+    def grown(names: list[str] = ["a"]) -> list[str]:  # noqa: B006  likewise
+        names.append("b")
+        return [*names]
+
+    assert grown.trace().graph.output == Const(["a", "b"])
+    assert grown.bind().input_json() == {"names": ["a"]}
 
 
 @pytest.mark.parametrize(
