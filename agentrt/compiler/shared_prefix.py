@@ -110,7 +110,7 @@ def common(one: Beginning, other: Beginning) -> Extent:
         return Extent()
     for a, b in zip(one.pieces, other.pieces, strict=False):
         if a.sort == b.sort == _TEXT:
-            length = _common_length(a.text, b.text)
+            length = common_length(a.text, b.text)
             chars += length
             if length < max(len(a.text), len(b.text)):
                 break
@@ -134,6 +134,18 @@ def fixed(begins: Beginning, is_changing: Callable[[NodeId], bool]) -> Extent:
         else:
             chars += len(piece.text)
     return Extent(chars, has_values)
+
+
+def common_length(one: str, other: str) -> int:
+    """How many characters both texts begin with; by halves, as texts may be long."""
+    least, most = 0, min(len(one), len(other))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if one[least:middle] == other[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
 
 
 def named(expression: Expression, names: Names, prefix: str) -> Expression:
@@ -190,15 +202,3 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
         yield piece
     if any(texts):
         yield Piece(_TEXT, "".join(texts))
-
-
-def _common_length(one: str, other: str) -> int:
-    """How many characters both texts begin with; by halves, as texts may be long."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least

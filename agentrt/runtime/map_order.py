@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from itertools import pairwise
+
+from agentrt.compiler.shared_prefix import common_length
 
 PIECE = 64
 """Characters that have to be the same for two prompts to be alike: a KV block's worth."""
@@ -15,22 +17,18 @@ def alike_together(texts: Sequence[str]) -> list[int]:
     The longer two are the same, the nearer they are. Otherwise the order is kept: groups come where
     the first of them was, and what has nothing in common beyond what all have stays as it was.
     """
+    by_text = sorted(range(len(texts)), key=texts.__getitem__)
+    # Characters that each has in common with the one before: neighbours have most.
+    shared = [0, *(common_length(texts[a], texts[b]) for a, b in pairwise(by_text))]
     ordered: list[int] = []
-    waiting = [list(range(len(texts)))]
+    waiting = [(0, len(texts))]
     while waiting:
-        group = waiting.pop()
-        if len(group) <= 2:  # noqa: PLR2004  two are neighbours in any order
-            ordered += group
+        start, end = waiting.pop()
+        if end - start <= 2:  # noqa: PLR2004  two are neighbours in any order
+            ordered += sorted(by_text[start:end])
             continue
-        start = len(os.path.commonprefix([texts[place] for place in group]))  # noqa: RUF071  texts, no paths
-        parts: dict[str, list[int]] = {}
-        for place in group:
-            piece = texts[place][start : start + PIECE]
-            # What ends within the piece has no block in common with others.
-            key = piece if len(piece) == PIECE else f"{place}"
-            parts.setdefault(key, []).append(place)
-        if len(parts) == 1 and start >= min(len(texts[place]) for place in group):
-            ordered += group
-            continue
-        waiting.extend(reversed(list(parts.values())))
+        least = min(shared[start + 1 : end]) + PIECE
+        cuts = [start, *(at for at in range(start + 1, end) if shared[at] < least), end]
+        groups = sorted(pairwise(cuts), key=lambda cut: min(by_text[cut[0] : cut[1]]))
+        waiting.extend(reversed(groups))
     return ordered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agentrt.compiler.analysis import scopes
 from agentrt.compiler.base import NodePlans
 from agentrt.compiler.chains import Weights, makespan
 from agentrt.errors import GraphError
@@ -37,10 +38,13 @@ class Priorities:
         }
 
     def ensures(self, graph: Graph, nodes: NodePlans) -> None:
-        for node_id, read_ids in graph.dependencies.items():
-            for read in read_ids:
-                if nodes[read].precedence < nodes[node_id].precedence:
-                    raise GraphError(f"{node_id!r} goes before {read!r}, which it reads")
+        for prefix, scope in scopes(graph):
+            for node_id, read_ids in scope.dependencies.items():
+                for read in (prefix + each for each in read_ids):
+                    if nodes[read].precedence < nodes[prefix + node_id].precedence:
+                        raise GraphError(
+                            f"{prefix + node_id!r} goes before {read!r}, which it reads"
+                        )
 
     def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:
         weights = Weights(estimates)

@@ -99,3 +99,9 @@ def test_an_order_against_the_edges_would_be_noticed() -> None:
     nodes = compile_graph(before, passes=(), node_passes=[Priorities()]).nodes
     with pytest.raises(GraphError, match="'a' goes before 'q', which it reads"):
         Priorities().ensures(before, {**nodes, "q": replace(nodes["q"], precedence=0.5)})
+    inner = body(parameter("x"), search("found", Use("x")), llm("told", Use("found")))
+    mapped = graph(Q, MapNode(id="m", mapped=("x",), inputs=(("x", Use("q")),), body=inner))
+    nodes = compile_graph(mapped, passes=(), node_passes=[Priorities()]).nodes
+    noted = {**nodes, "m.found": replace(nodes["m.found"], precedence=0.5)}
+    with pytest.raises(GraphError, match=r"'m\.told' goes before 'm\.found', which it reads"):
+        Priorities().ensures(mapped, noted)
