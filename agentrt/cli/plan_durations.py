@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from agentrt.cli.connection import place
 from agentrt.estimates.work import WorkEstimates, WorkKind
-from agentrt.ir.node import AgentNode, LLMNode, MapNode, Node, ToolNode
+from agentrt.ir.node import AgentNode, LLMNode, ToolNode
+from agentrt.runtime.step_order import node_of
 
 if TYPE_CHECKING:
     from agentrt.ir.graph import Graph
     from agentrt.store.base import NodeRecord
 
 _RUNS = 20
-_INDEX = re.compile(r"\[\d+\]")
 
 
 async def stored_durations(store: str, graph: Graph) -> WorkEstimates:
@@ -25,42 +23,35 @@ async def stored_durations(store: str, graph: Graph) -> WorkEstimates:
         StoreError: it cannot be read.
     """
     estimates = WorkEstimates()
-    nodes = dict(graph.walk())
     opened = place(store).open()
     try:
         for summary in await opened.list_runs(limit=_RUNS, workflow=graph.name):
             for record in (await opened.load(summary.run_id)).nodes:
-                learn(estimates, record, nodes)
+                learn(estimates, record, graph)
     finally:
         await opened.aclose()
     return estimates
 
 
-def learn(estimates: WorkEstimates, record: NodeRecord, nodes: Mapping[str, Node]) -> None:
+def learn(estimates: WorkEstimates, record: NodeRecord, graph: Graph) -> None:
     """What one stored node says; of nodes that did not finish, and of regions, nothing."""
     if record.status != "finished" or record.finished_s is None:
         return
-    work = _work(record, nodes)
+    work = _work(record, graph)
     if work is not None:
         estimates.observe(*work, record.finished_s - record.started_s)
 
 
-def _work(record: NodeRecord, nodes: Mapping[str, Node]) -> tuple[WorkKind, str] | None:
-    plain = _INDEX.sub("", record.node_id)
-    node = nodes.get(plain)
-    if isinstance(node, MapNode):  # the one node of a body has no name of its own in instances
-        inside = [each for name, each in nodes.items() if name.startswith(f"{plain}.")]
-        node = next((each for each in inside if each.kind == record.kind), None)
+def _work(record: NodeRecord, graph: Graph) -> tuple[WorkKind, str] | None:
+    node = node_of(graph, record.node_id)
     match node:
         case ToolNode():
             return "tool", node.tool
         case LLMNode():
             return "llm", node.function
-        case AgentNode():
+        case AgentNode() if record.kind == "agent":
             return "agent", node.function
+        case AgentNode() if record.kind == "tool":
+            return "tool", record.node_id.rpartition(".")[2].partition("[")[0]
         case _:
-            pass
-    is_agents = isinstance(nodes.get(plain.rpartition(".")[0]), AgentNode)
-    if record.kind == "tool" and is_agents:
-        return "tool", plain.rpartition(".")[2]
-    return None
+            return None
