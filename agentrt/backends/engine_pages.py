@@ -79,9 +79,8 @@ def read_vllm_metrics(page: str) -> EngineLimits | None:
     tokens = _count(labels.get("kv_cache_size_tokens"))
     if tokens is not None:
         return EngineLimits(kv_tokens=tokens)
-    if blocks is None or size is None:
-        return None
-    return EngineLimits(kv_tokens=blocks * size)
+    found = None if blocks is None or size is None else _count(blocks * size)
+    return None if found is None else EngineLimits(kv_tokens=found)
 
 
 def read_sglang_info(page: str) -> EngineLimits | None:
@@ -150,7 +149,7 @@ def _object(page: str) -> dict[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    """A whole number from 1 on, written as one or as text."""
+    """A whole number from 1 on, written as one or as text, and of a size that tokens come in."""
     if (
         isinstance(value, str)
         and value.isascii()
@@ -158,6 +157,6 @@ def _count(value: object) -> int | None:
         and len(value) <= _MOST_DIGITS
     ):
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return value
+    return value if 1 <= value < 10**_MOST_DIGITS else None

@@ -20,6 +20,9 @@ from agentrt.ir.request import Capabilities, Chunk, Completion, Message, Request
 from agentrt.ir.tool import ToolSpec
 
 _QUICK_S = 5.0
+# A list of models takes no engine; a token may take one on a processor a while.
+_LIST_S = 30.0
+_TOKENS_S = 120.0
 # Several KV blocks of any engine; no two words alike, so that it is about as many tokens.
 _LONG_PROMPT = " ".join(f"{word}-{word * 7}" for word in range(60))
 _SCHEMA = {
@@ -103,7 +106,13 @@ class _Probe:
 
     async def run(self, *, is_thorough: bool) -> None:
         async with self._check("reachable") as found:
-            self.capabilities = await self._backend.capabilities()
+            # The embedded engine loads its model meanwhile, and may have to download it.
+            within_s = _LIST_S if isinstance(self._backend, OpenAIBackend) else None
+            try:
+                async with asyncio.timeout(within_s):
+                    self.capabilities = await self._backend.capabilities()
+            except TimeoutError:
+                raise _NotFine(f"{self._backend.name} says nothing for {within_s:g} s") from None
             found.append("yes")
         if not self.checks[-1].is_ok:
             return
@@ -281,13 +290,13 @@ def _kind(backend: Backend) -> ServerKind:
 
 
 def _request(prompt: str, *, max_tokens: int) -> Request:
-    options = LLMOptions(max_tokens=max_tokens, temperature=0.0)
+    options = LLMOptions(max_tokens=max_tokens, temperature=0.0, timeout_s=_TOKENS_S)
     return Request(messages=(Message("user", prompt),), options=options)
 
 
 def _fits(text: str) -> bool:
     try:
         answer = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(answer, dict) and isinstance(answer.get("ok"), bool)  # pyright: ignore[reportUnknownMemberType]

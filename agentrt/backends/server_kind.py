@@ -119,6 +119,10 @@ def kind_of_host(host: str) -> ServerKind | None:
     return OPENROUTER if host == "openrouter.ai" or host.endswith(".openrouter.ai") else None
 
 
+# What says more than that is in error, and nobody could print it.
+_MOST_TOKENS = 10**15
+
+
 def read_models(data: Json) -> ModelList | None:
     """The body of `/v1/models`; None if it is something else."""
     entries = data.get("data") if is_object(data) else None
@@ -145,6 +149,6 @@ def _context_tokens(entry: dict[str, Json]) -> int | None:
     ]
     for place, key in places:
         length = place.get(key) if is_object(place) else None
-        if isinstance(length, int) and not isinstance(length, bool) and length > 0:
+        if isinstance(length, int) and not isinstance(length, bool) and 0 < length < _MOST_TOKENS:
             return length
     return None

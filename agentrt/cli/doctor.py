@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from agentrt.cli.connection import environment_settings
 from agentrt.cli.failure import FAILED
 from agentrt.cli.output import Answers, tell
+from agentrt.ir.render_label import printable
 
 if TYPE_CHECKING:
     from agentrt.backends.probe import Report
@@ -56,11 +57,11 @@ def check_backend(
 def report_lines(report: Report) -> list[str]:
     """The report for people: the backend, each check with its advice, the verdict."""
     width = max((len(check.name) for check in report.checks), default=0)
-    lines = [report.backend]
-    lines += [
-        f"  {_WORDS[check.is_ok]}  {check.name.ljust(width)}  {' '.join(check.detail.split())}"
-        for check in report.checks
-    ]
+    lines = [printable(report.backend)]
+    for check in report.checks:
+        # What servers say goes to a terminal.
+        detail = printable(" ".join(check.detail.split()))
+        lines.append(f"  {_WORDS[check.is_ok]}  {check.name.ljust(width)}  {detail}")
     return [*lines, "usable" if report.is_usable else "not usable"]
 
 

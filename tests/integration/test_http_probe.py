@@ -193,6 +193,28 @@ async def test_nobody_there_is_one_line() -> None:
     assert not report.is_usable
 
 
+async def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentrt.backends.probe._LIST_S", 0.2)
+    async with MisbehavingServer(bare) as server:
+        server.models = server.hang
+        report = await probe(server.url, settings=PATIENT)
+
+    assert [(check.name, check.is_ok) for check in report.checks] == [("reachable", False)]
+    assert "says nothing for 0.2 s" in report.checks[0].detail
+
+
+async def test_figures_and_answers_that_nobody_could_mean_are_told_as_any_others() -> None:
+    deep = answer(200, completion("[" * 100_000))
+    models = listing("m", owned_by="openai", max_model_len=10**4000)
+    async with MisbehavingServer(deep, models=models) as server:
+        report = await probe(server.url, settings=PATIENT)
+
+    assert report.capabilities is not None
+    assert report.capabilities.context_tokens is None
+    found = {check.name: check for check in report.checks}
+    assert found["json_schema"].detail.startswith("accepted but not followed")
+
+
 async def test_a_wrong_key_is_told_and_the_key_is_not() -> None:
     async with MisbehavingServer(
         bare, models=answer(401, {"error": "no such key: k-secret"})
