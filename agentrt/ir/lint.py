@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import assert_never
 
 from agentrt.errors import GraphError
@@ -85,12 +85,14 @@ class _Linter:
 
     def _check_ids(self, graph: Graph, prefix: str) -> None:
         seen: set[str] = set()
+        branches = {node.id for node in graph.nodes if isinstance(node, BranchNode)}
+        lengths = sorted({len(node_id) for node_id in branches})
         for node in graph.nodes:
             if not _NODE_ID.fullmatch(node.id):
                 raise self._error(prefix + node.id, f"an id must match {_NODE_ID.pattern}")
             if node.id in seen:
                 raise self._error(prefix + node.id, "two nodes have this id")
-            if "." in node.id and (owner := _owner(node.id, graph)):
+            if branches and "." in node.id and (owner := _owner(node.id, branches, lengths)):
                 raise self._error(prefix + node.id, f"such ids belong to what is inside {owner!r}")
             seen.add(node.id)
 
@@ -121,10 +123,7 @@ class _Linter:
             case ToolNode():
                 yield from self._call_problems(node)
             case LLMNode() | AgentNode() | PlanNode():
-                yield from self._schema_problems(node.output)
-                yield from _option_problems(node.options)
-                if not isinstance(node, LLMNode):
-                    yield from self._loop_of_calls_problems(node)
+                yield from self._asking_problems(node)
             case MapNode():
                 yield from _map_problems(node)
             case BranchNode():
@@ -150,6 +149,14 @@ class _Linter:
         if problem := parameters.problem({name for name, _ in node.inputs}):
             yield f"tool {node.tool!r} {problem}"
 
+    def _asking_problems(self, node: LLMNode | AgentNode | PlanNode) -> Iterator[str]:
+        if problem := text_problem(node.function):
+            yield f"its function: {problem}"
+        yield from self._schema_problems(node.output)
+        yield from _option_problems(node.options)
+        if not isinstance(node, LLMNode):
+            yield from self._loop_of_calls_problems(node)
+
     def _loop_of_calls_problems(self, node: AgentNode | PlanNode) -> Iterator[str]:
         for tool in node.tools:
             if tool not in self._tools:
@@ -170,18 +177,20 @@ class _Linter:
             if tool not in self._tools:
                 yield f"it shows tool {tool!r}, which the graph does not have"
         yield from _repeats(node.shown_tools, "shown tool")
-        hidden = [tool for tool in node.tools if tool not in node.shown_tools]
+        shown = set(node.shown_tools)
+        hidden = [tool for tool in node.tools if tool not in shown]
         if node.shown_tools and hidden:
             yield f"it may call {hidden[0]!r}, which is not among the tools it shows"
 
 
-def _owner(node_id: str, graph: Graph) -> str | None:
-    """The branch whose instances have ids like `node_id`: `branch.then.node`."""
-    owner, _, _ = node_id.rpartition(".")
-    while owner:
-        if isinstance(graph.by_id.get(owner), BranchNode):
-            return owner
-        owner, _, _ = owner.rpartition(".")
+def _owner(node_id: str, branches: set[str], lengths: Sequence[int]) -> str | None:
+    """The branch whose instances have ids like `node_id`: `branch.then.node`.
+
+    By the lengths that there are, and not by every dot of an id that somebody else wrote.
+    """
+    for length in lengths:
+        if node_id[length : length + 1] == "." and node_id[:length] in branches:
+            return node_id[:length]
     return None
 
 
@@ -193,6 +202,7 @@ def _option_problems(options: LLMOptions) -> Iterator[str]:
         or below(0, retries=options.retries, output_retries=options.output_retries)
         or below(0, temperature=options.temperature)
         or not_positive(timeout_s=options.timeout_s)
+        or json_problem([options.model, *options.stop, options.seed])
     )
     if problem:
         yield problem

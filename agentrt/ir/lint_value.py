@@ -26,6 +26,9 @@ MAX_DEPTH = 48
 """How deep bodies may nest, and expressions, and JSON values: far beyond what people write, and far
 enough from Python's recursion limit that every graph that lints can be hashed, drawn and run."""
 
+_MAX_BITS = 14_000
+"""Of whole numbers: Python writes and reads 4,300 digits, which is a little more."""
+
 _SHOWN = 40
 _SCALARS = ("string", "integer", "number", "boolean", "null")
 
@@ -53,10 +56,9 @@ def json_problem(value: Any) -> str | None:
 def _json_problems(value: Any, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         yield from _text_problems(value)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            yield f"{value} is no JSON number"
-    elif value is None or isinstance(value, int):
+    elif isinstance(value, (int, float)):
+        yield from _number_problems(value)
+    elif value is None:
         return
     elif depth >= MAX_DEPTH:
         yield f"it nests deeper than {MAX_DEPTH} levels"
@@ -69,6 +71,14 @@ def _json_problems(value: Any, depth: int) -> Iterator[str]:
             yield from _json_problems(item, depth + 1)
     else:
         yield f"{_shown(value)} is no JSON value"
+
+
+def _number_problems(value: Any) -> Iterator[str]:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            yield f"{value} is no JSON number"
+    elif value.bit_length() > _MAX_BITS:
+        yield "a whole number has more digits than Python reads"
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Json]]:

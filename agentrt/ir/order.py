@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Final
 
 from agentrt.errors import GraphError
 from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
+
+_SHOWN: Final = 20
+"""Nodes of a cycle that its message names."""
 
 
 def is_in_order(graph: Graph) -> bool:
@@ -37,12 +40,32 @@ def topological_order(graph: Graph) -> tuple[NodeId, ...]:
 
 
 def _cycle(graph: Graph) -> str:
-    """A cycle, from a node to its readers and back: `a -> b -> a`."""
-    import networkx  # noqa: PLC0415  only for a broken graph
+    """A cycle, from a node to its readers and back: `a -> b -> a`; of a long one, the ends.
 
-    nx: Any = networkx  # the stubs leave `find_cycle` untyped
-    edges: list[tuple[NodeId, NodeId]] = nx.find_cycle(graph.networkx)
-    return " -> ".join([*(read for read, _ in edges), edges[0][0]])
+    Of what is left when everything that can be ordered is taken away, each node reads another: who
+    goes from one to the next comes round. Each node and edge is looked at once, which is not so of
+    `networkx.find_cycle`: on a graph of a file it may take as long as nodes times edges.
+    """
+    left = {node_id: len(read_ids) for node_id, read_ids in graph.dependencies.items()}
+    readers = graph.readers()
+    ready = [node_id for node_id, count in left.items() if count == 0]
+    while ready:
+        node_id = ready.pop()
+        del left[node_id]
+        for reader in readers[node_id]:
+            left[reader] -= 1
+            if left[reader] == 0:
+                ready.append(reader)
+    way: dict[NodeId, None] = {}
+    at = next(iter(left))
+    while at not in way:
+        way[at] = None
+        at = next(read for read in graph.dependencies[at] if read in left)
+    passed = list(way)
+    around = [at, *reversed(passed[passed.index(at) :])]
+    if len(around) > _SHOWN:
+        around[_SHOWN // 2 : -_SHOWN // 2] = [f"({len(around) - _SHOWN} more)"]
+    return " -> ".join(around)
 
 
 def depths(graph: Graph) -> dict[NodeId, int]:

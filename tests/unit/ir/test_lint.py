@@ -223,6 +223,22 @@ BROKEN: dict[str, tuple[tuple[Node, ...], str]] = {
         (Q, _map(inputs=(("query", Use("q")), ("query", Use("q"))))),
         "'m': input 'query' is given twice",
     ),
+    "function that is no text": (
+        (replace(llm("x", "x"), function="\ud800"),),
+        "'x': its function: '\\ud800' has a lone surrogate",
+    ),
+    "model that is no text": (
+        (replace(llm("x", "x"), options=LLMOptions(model="\ud800")),),
+        "'x': '\\ud800' has a lone surrogate",
+    ),
+    "stop that is no text": (
+        (replace(llm("x", "x"), options=LLMOptions(stop=("a", "\ud800"))),),
+        "'x': '\\ud800' has a lone surrogate",
+    ),
+    "number that cannot be written": (
+        (search("s", Const([10**5000])),),
+        "'s': a constant: a whole number has more digits than Python reads",
+    ),
     "body with tools": (
         (Q, _map(body=replace(body(parameter("query")), tools={"search": SEARCH}))),
         "'m': a body has no tools; they belong to the whole graph",
@@ -327,6 +343,44 @@ def test_expressions_and_bodies_may_nest_as_deep_as_the_limit() -> None:
     deep.lint()
     assert Graph.from_json(deep.to_json()) == deep
     assert len(deep.hash) == 64
+
+
+MANY = 100_000
+"""What looks at nodes again for each of its nodes takes hours for as many."""
+
+
+def test_a_long_chain_lints_in_any_order_of_its_nodes() -> None:
+    links = [search(f"n{at}", Use(f"n{at - 1}")) for at in range(1, MANY)]
+    chain = graph(parameter("n0"), *links)
+    chain.lint()
+    graph(*reversed(chain.nodes)).lint()
+
+
+def test_a_cycle_behind_many_nodes_is_found_and_told_in_a_line() -> None:
+    roots = [parameter(f"r{at}") for at in range(1000)]
+    chain = [search("c0", Items(tuple(Use(root.id) for root in roots)))]
+    chain += [search(f"c{at}", Use(f"c{at - 1}")) for at in range(1, MANY // 2)]
+    ring = [search(f"x{at}", Use(f"x{at - 1}")) for at in range(1, MANY // 2)]
+    tangled = graph(*roots, *chain, search("x0", Use(f"x{len(ring)}")), *ring)
+    with pytest.raises(
+        GraphError, match=r"x0 -> x1 -> .* -> \(49981 more\) -> .* -> x0$"
+    ) as caught:
+        tangled.lint()
+    assert len(str(caught.value)) < 500
+
+
+def test_an_id_of_many_parts_is_looked_at_once() -> None:
+    dotted = "a" + ".a" * MANY * 10
+    graph(Q, parameter(dotted), _branch()).lint()
+    with pytest.raises(GraphError, match="such ids belong to what is inside"):
+        graph(Q, _branch(id=dotted), parameter(f"{dotted}.then"), _branch()).lint()
+
+
+def test_an_agent_may_be_shown_very_many_tools() -> None:
+    names = tuple(f"t{at}" for at in range(MANY // 2))
+    tools = {name: ToolSpec(name=name) for name in names}
+    node = _agent(tools=names, shown_tools=tuple(reversed(names)))
+    Graph("sample", (Q, node), Use("a"), tools).lint()
 
 
 def test_a_cycle_in_a_body_is_named() -> None:
