@@ -75,6 +75,7 @@ class PlanOptions(CallOptions, total=False):
     max_total_tokens: int | None
     call_timeout_s: float | None
     reuses_plans: bool
+    guesses_reads: bool
 
 
 Bound = Literal["positive", "natural", "count"]
@@ -103,7 +104,9 @@ _BOUND_WORDS: Mapping[Bound, str] = {
     "natural": "0 or more",
     "count": "1 or more",
 }
-_FLAGS = frozenset({"is_idempotent", "reuses_plans", "is_deterministic", "single_flight"})
+_FLAGS = frozenset(
+    {"is_idempotent", "reuses_plans", "guesses_reads", "is_deterministic", "single_flight"}
+)
 _TEXTS = frozenset({"name", "model"})
 _MAY_BE_NONE = frozenset(
     {

@@ -19,7 +19,15 @@ from agentrt.ir.prompt import PromptTemplate
 T = TypeVar("T")
 
 _TEXT: ValueType[str] = value_type(str)
-_OWN = ("max_replans", "max_repairs", "max_tasks", "timeout_s", "max_total_tokens", "reuses_plans")
+_OWN = (
+    "max_replans",
+    "max_repairs",
+    "max_tasks",
+    "timeout_s",
+    "max_total_tokens",
+    "reuses_plans",
+    "guesses_reads",
+)
 
 
 @overload

@@ -223,6 +223,7 @@ def _node_codec(body: Codec[Graph]) -> Tagged[Node]:
             timeout_s=Optional(_NUMBER),
             max_total_tokens=Optional(_WHOLE),
             reuses_plans=_FLAG,
+            guesses_reads=_FLAG,
         ),
         map=Record(MapNode, id=_TEXT, body=body, mapped=Several(_TEXT), inputs=_INPUTS),
         branch=Record(

@@ -143,6 +143,8 @@ class PlanNode:
         timeout_s: Wall-clock seconds for all of it; None: no limit.
         max_total_tokens: Prompt and completion tokens of all calls together; None: no limit.
         reuses_plans: A plan may come from the runtime's cache, for a question of the same shape.
+        guesses_reads: Calls without effects may start before the plan asks for them, where earlier
+            plans did with the names in their questions what would be done with those in this one.
     """
 
     id: NodeId
@@ -156,6 +158,7 @@ class PlanNode:
     timeout_s: float | None = None
     max_total_tokens: int | None = None
     reuses_plans: bool = False
+    guesses_reads: bool = False
     options: LLMOptions = LLMOptions()
     kind: Literal["plan"] = "plan"
 

@@ -19,7 +19,9 @@ from agentrt.planner.actions import (
 )
 from agentrt.planner.cache import CacheReport, PlanCache
 from agentrt.planner.grammar import GrammarLimits, lines_grammar, plan_grammar
+from agentrt.planner.guesses import Guess, GuessReport, PlanGuesses
 from agentrt.planner.join import Answer, JoinError, Replan, Verdict, read_join
+from agentrt.planner.memory import PlanMemory
 from agentrt.planner.outcome import Outcome, failed
 from agentrt.planner.planning import Planning
 from agentrt.planner.prompt import planner_messages
@@ -43,13 +45,17 @@ __all__ = [
     "GiveAnswer",
     "GiveUp",
     "GrammarLimits",
+    "Guess",
+    "GuessReport",
     "JoinError",
     "Joined",
     "Outcome",
     "PlanAction",
     "PlanCache",
     "PlanEvent",
+    "PlanGuesses",
     "PlanLimits",
+    "PlanMemory",
     "PlanReader",
     "Planning",
     "Reference",

@@ -190,7 +190,7 @@ def _fill(value: Any, slots: Sequence[str]) -> Any:
         parts = cast("tuple[str | _Hole, ...]", value)
         return "".join(slots[part.slot] if isinstance(part, _Hole) else part for part in parts)
     if isinstance(value, _Hole):
-        return _number_of(slots[value.slot])
+        return number_of(slots[value.slot])
     if is_list(value):
         return [_fill(item, slots) for item in value]
     if is_object(value):
@@ -198,5 +198,6 @@ def _fill(value: Any, slots: Sequence[str]) -> Any:
     return value
 
 
-def _number_of(text: str) -> Json:
+def number_of(text: str) -> Json:
+    """The number that a slot stands for; a ValueError if it is none."""
     return float(text) if "." in text else int(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol, TypeAlias
@@ -102,6 +102,11 @@ class TurnCalls:
         """The answer begins anew."""
         self._seen.clear()
         self._is_blocked = False
+
+    @property
+    def under_way(self) -> int:
+        """How many calls were started that nobody has taken."""
+        return sum(map(len, self._started.values()))
 
     def observed(self, observer: CallObserver) -> CallObserver:
         """`observer`, with this told of each attempt."""
@@ -201,6 +206,24 @@ class EarlyCalls:
 
         turn = self._turns[instance_id] = TurnCalls(tools, names, started, over)
         return turn
+
+    def start(
+        self,
+        instance_id: str,
+        tools: Mapping[str, ToolFunction[..., Any]],
+        calls: Sequence[ToolCall],
+        start: StartTool,
+    ) -> int:
+        """Start calls that nobody has asked for yet, as if the turn `instance_id` had.
+
+        Returns:
+            How many: those with arguments that do not fit are left out.
+        """
+        turn = self.turn(instance_id, tools, tuple(tools), start)
+        if turn is None:
+            return 0
+        turn(Chunk(tool_calls=tuple(calls)))
+        return turn.under_way
 
     def __len__(self) -> int:
         """Turns whose answer is not whole, or for which calls were started that nobody has taken."""

@@ -13,7 +13,7 @@ from agentrt.clock import Clock
 from agentrt.dsl.value_type import ValueType
 from agentrt.errors import BackendError, BackendTimeout, OutputError, SchemaError
 from agentrt.ir.request import Chunk, Completion, Message, Request
-from agentrt.planner.cache import PlanCache
+from agentrt.planner.memory import PlanMemory
 from agentrt.runtime.backoff import backend_wait_s
 from agentrt.runtime.pool import Replica
 from agentrt.runtime.scheduled_program import IsLast, ScheduledProgram, Served
@@ -67,15 +67,15 @@ class LLMCalls:
     """All LLM calls of one runtime.
 
     Attributes:
-        plans: Plans that may be used again instead of asking for one.
+        plans: What earlier plans have taught.
     """
 
     def __init__(
-        self, *, clock: Clock, random_source: random.Random, plans: PlanCache | None = None
+        self, *, clock: Clock, random_source: random.Random, plans: PlanMemory | None = None
     ) -> None:
         self._clock = clock
         self._random = random_source
-        self.plans = plans or PlanCache()
+        self.plans = plans or PlanMemory()
 
     async def complete(self, call: LLMCall, *, first_attempt: int = 1) -> Completion:
         """The backend's answer, after as many attempts as it takes and `options.retries` allows.

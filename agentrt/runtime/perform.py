@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, assert_never
 
@@ -10,9 +11,9 @@ from agentrt.clock import Clock
 from agentrt.dsl.functions import ToolFunction
 from agentrt.errors import InvariantError, SchemaError, ToolError
 from agentrt.estimates.work import WorkEstimates
-from agentrt.ir.request import Chunk, Completion, Request
+from agentrt.ir.request import Chunk, Completion, Request, ToolCall
 from agentrt.ir.schema import Json
-from agentrt.planner.cache import PlanCache
+from agentrt.planner.memory import PlanMemory
 from agentrt.runtime.call_observer import InstanceObserver
 from agentrt.runtime.early_calls import EarlyCall, EarlyCalls, TurnCalls
 from agentrt.runtime.executable import (
@@ -78,8 +79,8 @@ class Performer:
         return self._journal.run_id
 
     @property
-    def plans(self) -> PlanCache:
-        """Plans that may be used again, of all runs of the runtime."""
+    def plans(self) -> PlanMemory:
+        """What plans of all runs of the runtime have taught."""
         return self._llms.plans
 
     def now(self) -> float:
@@ -193,10 +194,25 @@ class Performer:
             return f"error: the result of {tool.name!r} cannot be shown: {error}"
 
     async def free_tool(
-        self, instance: Instance, tool: ToolFunction[..., Any], arguments: dict[str, Any]
+        self,
+        instance: Instance,
+        tool: ToolFunction[..., Any],
+        arguments: dict[str, Any],
+        *,
+        early: EarlyCall | None = None,
     ) -> Any:
-        """The result of a tool call that belongs to no graph."""
-        return await self._called(instance, tool, arguments)
+        """The result of a tool call that belongs to no graph; of `early`, if it is under way already."""
+        return await self._called(instance, tool, arguments, early=early)
+
+    def start_early(
+        self,
+        instance: Instance,
+        tools: Sequence[ToolFunction[..., Any]],
+        calls: Sequence[ToolCall],
+    ) -> int:
+        """Start calls that `instance` may come to ask for; how many. `early.take` hands them out."""
+        start = partial(self._tools.made, instance, is_cut=False)
+        return self.early.start(instance.id, {tool.name: tool for tool in tools}, calls, start)
 
     async def free_request(
         self, instance: Instance, request: Request, on_chunk: OnChunk | None

@@ -17,8 +17,9 @@ from agentrt.planner.actions import (
     PlanLimits,
     RunTask,
 )
-from agentrt.planner.cache import PlanCache
+from agentrt.planner.guesses import Guess
 from agentrt.planner.join import Answer, JoinError, read_join
+from agentrt.planner.memory import PlanMemory
 from agentrt.planner.outcome import Outcome
 from agentrt.planner.planning import Planning
 from agentrt.planner.task import Reference, Task, references
@@ -68,7 +69,7 @@ class PlanRegion:
     what happens, and `advance` only asks what came of it.
     """
 
-    def __init__(self, instance: Instance, step: PlanStep, scope: Scope, plans: PlanCache) -> None:
+    def __init__(self, instance: Instance, step: PlanStep, scope: Scope, plans: PlanMemory) -> None:
         self._plans = plans
         self._instance = instance
         self._step = step
@@ -161,12 +162,43 @@ class PlanRegion:
         """A plan that answered a question of the same shape, where the author allows that."""
         if ask.plan or ask.repair or not self._step.node.reuses_plans:
             return None
-        return self._plans.find(self.planning.tools, self.planning.question)
+        return self._plans.cache.find(self.planning.tools, self.planning.question)
+
+    def guesses(self, ask: AskPlan) -> list[Guess]:
+        """What to call while the plan is being written, where the author allows that."""
+        if ask.plan or ask.repair or not self._step.node.guesses_reads:
+            return []
+        return self._plans.guesses.calls(self.planning.tools, self.planning.question)
+
+    @property
+    def first_writing(self) -> str:
+        """The id of the instance that writes the first plan: whose the guesses are."""
+        return f"{self._instance.id}[0].llm"
+
+    def may_take(self, run: RunTask) -> bool:
+        """Whether a call that was made before there was a plan does for `run`.
+
+        Not where the plan writes before it reads: what was read is from before that.
+        """
+        if not self._step.node.guesses_reads:
+            return False
+        effects = {tool.name: tool.spec.effects for tool in self._step.tools}
+        tasks = self.planning.ledger.tasks.values()
+        is_after_write = any(
+            effects[each.tool] == "write" and each.id < run.task.id for each in tasks
+        )
+        return effects[run.task.tool] == "none" or not is_after_write
+
+    def count_guesses(self, *, started: int = 0, taken: int = 0) -> None:
+        self._plans.guesses.count(started=started, taken=taken)
 
     def _keep_plan(self) -> None:
-        plan = self.planning.reusable_plan if self._step.node.reuses_plans else None
-        if plan is not None:
-            self._plans.add(self.planning.tools, self.planning.question, plan)
+        planning, node = self.planning, self._step.node
+        plan = planning.reusable_plan
+        if plan is not None and node.reuses_plans:
+            self._plans.cache.add(planning.tools, planning.question, plan)
+        if plan is not None and node.guesses_reads:
+            self._plans.guesses.learn(planning.tools, planning.question, plan)
 
     def _expanded(self, actions: list[PlanAction]) -> Expand:
         children: list[tuple[Instance, Child]] = []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from agentrt.errors import BackendError, InvariantError, SchemaError, ToolError
-from agentrt.ir.request import Chunk, Completion, Request
+from agentrt.ir.request import Chunk, Completion, Request, ToolCall
+from agentrt.ir.schema import Json, canonical_json
 from agentrt.planner.outcome import Outcome, failed
 from agentrt.runtime.instance import Instance, PlanJoin, PlanTask, PlanWriting
 from agentrt.runtime.perform import Performer
@@ -32,6 +33,9 @@ async def write_plan(
     cached = region.cached_plan(work.ask)
     if cached is not None:
         return Completion(text=cached, model=PLAN_CACHE)
+    guesses = [_as_called(each.tool, each.arguments) for each in region.guesses(work.ask)]
+    if guesses:
+        region.count_guesses(started=performer.start_early(instance, work.step.tools, guesses))
     pieces: list[str] = []
     babble = 0
 
@@ -61,6 +65,7 @@ async def write_plan(
         return Completion(text="".join(pieces))
     except BackendError:
         if not any(pieces):
+            performer.early.end_turn(instance.id)
             raise
         return Completion(text="".join(pieces), finish_reason=CUT)
 
@@ -78,8 +83,15 @@ async def run_task(performer: Performer, instance: Instance) -> Outcome:
         }
     except SchemaError as error:
         return failed(f"not run: {error}")
+    region = _region(instance)
+    early = None
+    if region.may_take(work.run):
+        guessed = _as_called(tool.name, work.run.arguments)
+        early = performer.early.take(region.first_writing, guessed)
+        region.count_guesses(taken=int(early is not None))
     try:
-        return Outcome(tool.result.to_json(await performer.free_tool(instance, tool, arguments)))
+        result = await performer.free_tool(instance, tool, arguments, early=early)
+        return Outcome(tool.result.to_json(result))
     except ToolError as error:
         # What returned something that cannot be used has done what it does all the same.
         has_returned = tool.spec.effects == "write" and not error.retryable
@@ -93,6 +105,7 @@ async def join(performer: Performer, instance: Instance) -> Completion:
     work = instance.work
     if not isinstance(work, PlanJoin):
         raise InvariantError(f"{instance.id!r} joins no plan")
+    performer.early.end_turn(_region(instance).first_writing)  # nobody asks for guesses any more
     request = Request(
         messages=work.ask.messages,
         output_schema=work.ask.schema,
@@ -101,6 +114,10 @@ async def join(performer: Performer, instance: Instance) -> Completion:
         node_id=instance.id,
     )
     return await performer.free_request(instance, request, performer.watching(instance))
+
+
+def _as_called(tool: str, arguments: Mapping[str, Json]) -> ToolCall:
+    return ToolCall("", tool, canonical_json(arguments))
 
 
 def _region(instance: Instance) -> PlanRegion:

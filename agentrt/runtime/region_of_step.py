@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-from agentrt.planner.cache import PlanCache
+from agentrt.planner.memory import PlanMemory
 from agentrt.runtime.agent import AgentRegion
 from agentrt.runtime.executable import AgentStep, BranchStep, LoopStep, MapStep, PlanStep
 from agentrt.runtime.instance import Instance, Scope
@@ -15,8 +15,8 @@ RegionStep: TypeAlias = MapStep | BranchStep | LoopStep | AgentStep | PlanStep
 AnyRegion: TypeAlias = MapRegion | BranchRegion | LoopRegion | AgentRegion | PlanRegion
 
 
-def region_of(instance: Instance, step: RegionStep, scope: Scope, plans: PlanCache) -> AnyRegion:
-    """A new one. `plans`: those that may be used again."""
+def region_of(instance: Instance, step: RegionStep, scope: Scope, plans: PlanMemory) -> AnyRegion:
+    """A new one. `plans`: what earlier ones have taught."""
     match step:
         case MapStep():
             return MapRegion(instance, step, scope)

@@ -22,7 +22,7 @@ from agentrt.errors import DefinitionError, InputError, ResumeError, StoreError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.event import Event
 from agentrt.ir.node import Tier
-from agentrt.planner.cache import PlanCache
+from agentrt.planner.memory import PlanMemory
 from agentrt.runtime.driver import Driver, Sitting
 from agentrt.runtime.executables import Executables
 from agentrt.runtime.fleet import Fleet
@@ -70,11 +70,15 @@ class Runtime:
         scheduling: How calls are scheduled, where the default does not suit.
         single_flight: Runs share equal calls of tools that are under way, where their effects are `none`
             or `read`, as if each tool had asked for it.
+        plan_memory: What `plan_and_run` goes by that earlier plans have taught; None: its own, empty. One
+            may serve several runtimes.
         without: Compiler passes to leave out, by name (`agentrt plan` lists them).
 
     Attributes:
         plans: Plans of `plan_and_run(..., reuses_plans=True)`; `plans.report.hit_rate` tells how
             often one was there.
+        guesses: Reads of `plan_and_run(..., guesses_reads=True)` that were started before their plan;
+            `guesses.report` tells how many, and how many of them a plan asked for.
 
     A backend or store that is given as an object is its owner's to close.
     """
@@ -95,6 +99,7 @@ class Runtime:
         scheduling: Scheduling | None = None,
         without: Collection[str] = (),
         single_flight: bool = False,
+        plan_memory: PlanMemory | None = None,
     ) -> None:
         self._backend = backend
         self._small = small
@@ -114,7 +119,9 @@ class Runtime:
             work=self._work,
         )
         self._driver: Driver | None = None
-        self.plans = PlanCache()
+        self._plans = plan_memory or PlanMemory()
+        self.plans = self._plans.cache
+        self.guesses = self._plans.guesses
         self._started: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -139,7 +146,7 @@ class Runtime:
                 store=store,
                 clock=self._clock,
                 tools=tools,
-                llms=LLMCalls(clock=self._clock, random_source=self._random, plans=self.plans),
+                llms=LLMCalls(clock=self._clock, random_source=self._random, plans=self._plans),
                 fleet=fleet,
                 work=self._work,
                 observers=() if self._on_event is None else (self._on_event,),

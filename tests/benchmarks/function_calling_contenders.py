@@ -10,8 +10,7 @@ from typing import Any, TypeAlias
 
 from agentrt.planner import PlanCache
 from tests.benchmarks import function_calling_scripts as scripts
-from tests.benchmarks.function_calling_guesses import Guesses
-from tests.benchmarks.function_calling_planned import Alone, in_runtime, writes_in_runtime
+from tests.benchmarks.function_calling_planned import Alone, InRuntime, writes_in_runtime
 from tests.benchmarks.function_calling_published import published
 from tests.benchmarks.function_calling_questions import Question
 from tests.benchmarks.function_calling_world import World
@@ -90,12 +89,12 @@ def contenders() -> list[Contender]:
         "planner, late": Alone(is_early=False),
         "planner, thought": Alone(thinks=True),
         "planner, cached": Alone(cache=PlanCache()),
-        "planner, guessing": Alone(guesses=Guesses()),
     }
     return [
         Contender("react", react, scripts.react),
         Contender("parallel", parallel, scripts.parallel),
         Contender("published", published, scripts.published),
-        Contender("agentrt", in_runtime, writes_in_runtime),
+        Contender("agentrt", InRuntime(), writes_in_runtime),
+        Contender("agentrt, guessing", InRuntime(guesses=True), writes_in_runtime),
         *(Contender(name, each, each.writes) for name, each in variants.items()),
     ]

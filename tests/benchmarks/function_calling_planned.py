@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from agentrt import Runtime, plan_and_run, workflow
 from agentrt.backends.base import OnChunk
 from agentrt.backends.openai_http import OpenAIBackend
 from agentrt.backends.server_kind import GENERIC
+from agentrt.dsl.workflow import Workflow
 from agentrt.ir.request import Chunk, Completion, Request
-from agentrt.planner import PlanCache
+from agentrt.planner import PlanCache, PlanMemory
 from agentrt.planner.join import TEXT
 from agentrt.runtime.planned import Call, answer_with_plan
 from tests.benchmarks import function_calling_scripts as scripts
-from tests.benchmarks.function_calling_guesses import Guesses, Guessing
-from tests.benchmarks.function_calling_questions import Question
+from tests.benchmarks.function_calling_questions import Question, Shape
 from tests.benchmarks.function_calling_tools import math, search, tools_for
 from tests.benchmarks.function_calling_world import World
 
@@ -39,17 +38,44 @@ def with_math(question: str) -> str:
     return plan_and_run(tools=[search, math], question=question)
 
 
-async def in_runtime(world: World) -> str:
-    """All of it: the region, the scheduler, the HTTP backend. It is up before the question comes."""
-    backend = OpenAIBackend(world.url, model="main", kind=GENERIC)
-    asked = with_math if world.question.shape == "parallelqa" else with_search
-    async with aclosing(backend), Runtime(backend) as runtime:
-        await backend.capabilities()
-        world.restart()
-        answer = await runtime.run(asked, world.question.text)
-        world.stop()
-    await world.read_calls({"main": ("planner", "joiner")})
-    return answer
+@workflow
+def guessing_with_search(question: str) -> str:
+    return plan_and_run(tools=[search], question=question, guesses_reads=True)
+
+
+@workflow
+def guessing_with_math(question: str) -> str:
+    return plan_and_run(tools=[search, math], question=question, guesses_reads=True)
+
+
+@dataclass(frozen=True, slots=True)
+class InRuntime:
+    """All of it: the region, the scheduler, the HTTP backend. It is up before the question comes.
+
+    Attributes:
+        guesses: Whether reads may start before the plan. What plans teach is kept for each kind of
+            question, as it would be by a program that asks questions of one kind.
+    """
+
+    guesses: bool = False
+    memories: dict[Shape, PlanMemory] = field(default_factory=dict[Shape, PlanMemory])
+
+    async def __call__(self, world: World) -> str:
+        shape = world.question.shape
+        backend = OpenAIBackend(world.url, model="main", kind=GENERIC)
+        memory = self.memories.setdefault(shape, PlanMemory())
+        async with aclosing(backend), Runtime(backend, plan_memory=memory) as runtime:
+            await backend.capabilities()
+            world.restart()
+            answer = await runtime.run(self._workflow(shape), world.question.text)
+            world.stop()
+        await world.read_calls({"main": ("planner", "joiner")})
+        return answer
+
+    def _workflow(self, shape: Shape) -> Workflow[[str], str]:
+        if shape == "parallelqa":
+            return guessing_with_math if self.guesses else with_math
+        return guessing_with_search if self.guesses else with_search
 
 
 def writes_in_runtime(question: Question) -> Mapping[str, Sequence[Any]]:
@@ -66,13 +92,11 @@ class Alone:
         is_early: Whether tasks may start before the plan is whole.
         thinks: Whether the answer comes after a thought as long as the published joiner's.
         cache: Plans of questions before this one; None: none are kept.
-        guesses: What was called for questions before this one; None: nothing is guessed.
     """
 
     is_early: bool = True
     thinks: bool = False
     cache: PlanCache | None = None
-    guesses: Guesses | None = None
 
     async def __call__(self, world: World) -> str:
         async def complete(request: Request, on_chunk: OnChunk) -> Completion:
@@ -91,18 +115,14 @@ class Alone:
 
         question = world.question
         tools = [(each.spec, cast("Call", each.function)) for each in tools_for(question.shape)]
-        guessing = Guessing(self.guesses or Guesses(), question, tools)
-        async with asyncio.TaskGroup() as group:
-            guessing.start(group)
-            answer: Any = await answer_with_plan(
-                question.text,
-                tools=guessing.tools(),
-                complete=complete,
-                answer=THOUGHTFUL if self.thinks else TEXT,
-                plans=self.cache,
-            )
-            world.stop()
-            guessing.finish()
+        answer: Any = await answer_with_plan(
+            question.text,
+            tools=tools,
+            complete=complete,
+            answer=THOUGHTFUL if self.thinks else TEXT,
+            plans=self.cache,
+        )
+        world.stop()
         world.record.is_from_cache = all(call.model != "planner" for call in world.record.calls)
         return str(answer["answer"] if self.thinks else answer)
 

@@ -42,7 +42,7 @@ async def test_every_contender_answers_made_up_questions_with_the_same_tools(
     assert {row.right for row in found} == {1.0}
     for shape in SHAPES:
         here = {row.contender: row for row in found if row.shape == shape}
-        guessed = here.pop("planner, guessing")
+        guessed = here.pop("agentrt, guessing")
         assert {row.tool_calls for row in here.values()} == {here["react"].tool_calls}
         assert guessed.tool_calls >= here["react"].tool_calls
         assert here["agentrt"].model_calls == here["published"].model_calls == 2

@@ -232,6 +232,7 @@ class _Builder:
                     timeout_s=self.draw(seconds),
                     max_total_tokens=self.draw(counts),
                     reuses_plans=self.draw(st.booleans()),
+                    guesses_reads=self.draw(st.booleans()),
                     options=self.draw(options),
                 )
             case _:

@@ -53,6 +53,7 @@ def ask(question: str) -> Verdict:
         timeout_s=30,
         call_timeout_s=10,
         reuses_plans=True,
+        guesses_reads=True,
     )
 
 
@@ -75,6 +76,7 @@ def test_a_call_is_a_node_with_all_that_its_author_said() -> None:
         max_tasks=9,
         timeout_s=30,
         reuses_plans=True,
+        guesses_reads=True,
         options=LLMOptions(tier="small", temperature=0.0, timeout_s=10),
     )
     assert set(_graph().tools) == {"search", "note"}
@@ -122,6 +124,7 @@ def test_it_is_called_in_a_workflow() -> None:
         ({"max_replans": -1}, "max_replans must be 0 or more"),
         ({"max_tasks": 0}, "max_tasks must be 1 or more"),
         ({"reuses_plans": "yes"}, "reuses_plans must be one of"),
+        ({"guesses_reads": 1.5}, "guesses_reads must be one of"),
         ({"max_turns": 3}, "unknown option 'max_turns'"),
         ({"tools": [search, search]}, "two tools are called 'search'"),
         ({"tools": [print]}, "is not a `@tool`"),
