@@ -20,7 +20,7 @@ from agentrt.planner.shape import shape_of
 from agentrt.planner.task import Task
 
 _LEAST_SEEN = 4
-_LEAST_SHARE = 0.75
+_LEAST_SHARE = 0.6
 # What a plan told counts half as much after 34 more.
 _KEPT = 0.98
 _MOST_CALLS = 16
@@ -84,7 +84,7 @@ class _Known:
 class PlanGuesses:
     """Learns from plans that went through; of sets of tools, those used least recently go first.
 
-    A parameter is guessed at where three quarters of the slots (names, numbers, quoted texts: as
+    A parameter is guessed at where three fifths of the slots (names, numbers, quoted texts: as
     `PlanCache` finds them) of the questions so far were its argument, each beside the same other
     arguments. Plans of late count most: where guesses stop being right, they stop.
     """
