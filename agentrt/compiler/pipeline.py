@@ -119,6 +119,7 @@ def _note(
 
 
 def _check_ids(before: Graph, after: Graph) -> None:
-    new = sorted(after.by_id.keys() - before.by_id.keys())
+    known = {node_id for node_id, _ in before.walk()}
+    new = sorted(node_id for node_id, _ in after.walk() if node_id not in known)
     if new:
         raise GraphError(f"nodes came out that did not go in: {', '.join(new)}")

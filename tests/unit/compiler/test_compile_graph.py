@@ -12,8 +12,9 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import CompileError, GraphError
 from agentrt.ir.expression import Const, Use
 from agentrt.ir.graph import Graph
+from agentrt.ir.node import MapNode, Node
 from agentrt.ir.plan import NodePlan, PassReport
-from tests.unit.ir.sample_graphs import every_kind, graph, llm, parameter, save, search
+from tests.unit.ir.sample_graphs import body, every_kind, graph, llm, parameter, save, search
 
 
 class Rewrite:
@@ -69,6 +70,13 @@ def test_leaving_out_what_is_no_pass_is_refused() -> None:
         compile_graph(CHAIN, without=["prun"])
 
 
+def _mapped(*inner: Node) -> MapNode:
+    over = body(parameter("x"), search("each", Use("x")), *inner)
+    return MapNode(id="m", mapped=("x",), inputs=(("x", Use("b")),), body=over)
+
+
+MAPPED = replace(CHAIN, nodes=(*CHAIN.nodes, _mapped()))
+
 BAD: dict[str, tuple[Callable[[Graph], Graph], str]] = {
     "leaves a dangling edge": (
         lambda g: replace(g, nodes=g.nodes[1:]),
@@ -77,6 +85,10 @@ BAD: dict[str, tuple[Callable[[Graph], Graph], str]] = {
     "adds a node": (
         lambda g: replace(g, nodes=(*g.nodes, search("new", Const("x")))),
         "nodes came out that did not go in: new",
+    ),
+    "adds a node to a body": (
+        lambda g: replace(g, nodes=(*g.nodes[:-1], _mapped(search("new", Const("x"))))),
+        "nodes came out that did not go in: m.new",
     ),
     "breaks its promise": (
         lambda g: replace(g, name="broken promise"),
@@ -90,7 +102,7 @@ BAD: dict[str, tuple[Callable[[Graph], Graph], str]] = {
 def test_a_pass_is_named_when_it(how: str) -> None:
     change, message = BAD[how]
     with pytest.raises(CompileError) as caught:
-        compile_graph(CHAIN, passes=[Rewrite("good", lambda g: g), Rewrite("bad", change)])
+        compile_graph(MAPPED, passes=[Rewrite("good", lambda g: g), Rewrite("bad", change)])
     assert "pass 'bad'" in str(caught.value)
     assert message in str(caught.value)
     assert caught.value.__cause__ is not None
