@@ -8,8 +8,11 @@ the process that started it, however that one ends. It imports nothing of agentr
 import importlib
 import json
 import os
+import select
+import signal
 import sys
 from typing import Any
+
 
 _SILENT = -1
 
@@ -21,6 +24,7 @@ def main() -> None:
     os.dup2(nowhere, 1)  # the engine prints, and nobody here reads it
     os.dup2(nowhere, 2)
     asked: dict[str, Any] = json.loads(sys.stdin.readline())
+    _end_with_input()
     try:
         server = _serve(asked)
         answer: dict[str, str] = {"url": server.listening_address}
@@ -32,9 +36,23 @@ def main() -> None:
         if "url" in answer:
             sys.stdin.read()
     finally:
-        # Letting go of the server would wait for what it is decoding, sometimes for ever; and who
-        # started this may have gone while it loaded, so that nobody takes the answer.
+        # Letting go of the server would wait for what it is decoding, sometimes for ever.
         os._exit(0)
+
+
+def _end_with_input() -> None:
+    """Have the system end this process when its input ends, even while it loads.
+
+    Loading can take minutes, or for ever, and no Python runs meanwhile, in whichever thread.
+    """
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415  not everywhere
+
+        signal.signal(signal.SIGIO, signal.SIG_DFL)  # which is the end
+        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+        if select.select([0], [], [], 0)[0]:  # it had ended before
+            os._exit(0)
 
 
 def _serve(asked: dict[str, Any]) -> Any:

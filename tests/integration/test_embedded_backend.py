@@ -239,8 +239,18 @@ async def test_an_engine_that_dies_fails_its_requests_and_is_started_anew() -> N
 
 
 def test_the_engine_goes_with_the_process_that_started_it() -> None:
+    _assert_goes_with_its_parent(KILLED)
+
+
+def test_an_engine_that_never_gets_loaded_goes_with_the_process_too(tmp_path: Path) -> None:
+    endless = tmp_path / "model.gguf"
+    os.mkfifo(endless)
+    _assert_goes_with_its_parent(KILLED_EARLY, str(endless))
+
+
+def _assert_goes_with_its_parent(program: str, *words: str) -> None:
     done = subprocess.run(  # noqa: S603  our own words
-        [sys.executable, "-c", KILLED], capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", program, *words], capture_output=True, check=False, timeout=60
     )
     assert done.returncode == -signal.SIGKILL
     engine = int(done.stdout)
@@ -335,6 +345,23 @@ async def main():
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
+"""
+
+
+KILLED_EARLY = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from agentrt.backends.embedded_engine import Engine, EngineSettings
+
+started = []
+settings = EngineSettings(model=Path(sys.argv[1]), slots=1, context_tokens=256)
+loading = threading.Thread(target=Engine, args=(settings,), kwargs={"on_process": started.append})
+loading.start()
+while not started:
+    time.sleep(0.01)
+time.sleep(1.0)  # so that it is loading
+print(started[0].process_id, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
