@@ -13,7 +13,6 @@ import signal
 import sys
 from typing import Any
 
-
 _SILENT = -1
 
 
