@@ -92,6 +92,7 @@ class Tracer:
         self._nodes: list[Node] = []
         self._ids: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._captured_names: dict[str, int] = {}
         self._prefix = ""
 
     # --- names ---
@@ -201,11 +202,11 @@ class Tracer:
         if isinstance(outer, Use):
             named = [step for step in outer.path if isinstance(step, str) and step.isidentifier()]
             base = named[-1] if named else outer.node.rpartition(".")[2]
-        taken = self._ids | (self._captures.taken if self._captures else set[str]())
-        name, count = base, 1
-        while name in taken:
+        name, count = base, self._captured_names.get(base, 1)
+        while name in self._ids or (self._captures and name in self._captures.taken):
             count += 1
             name = f"{base}_{count}"
+        self._captured_names[base] = count
         return name
 
     def body(self, name: str, captures: Captures) -> Tracer:

@@ -120,11 +120,21 @@ class Workflow(Traceable[P, R_co]):
         key = canonical_json({name: types[name].type.to_constant(v) for name, v in values.items()})
         if key not in self._traced:
             try:
-                self._traced[key] = self._trace(values)
+                self._traced[key] = self._trace_in_depth(values)
             except DefinitionError as error:
                 say_where(error, self.function)
                 raise
         return self._traced[key]
+
+    def _trace_in_depth(self, static: Mapping[str, Any]) -> Traced:
+        try:
+            return self._trace(static)
+        except RecursionError as error:
+            raise DefinitionError(
+                f"{self.name} goes deeper than Python can follow: a function in it calls itself without "
+                "end, or its regions, workflows or lists are nested hundreds deep; for repetition use "
+                "`loop(...)` or `.map(...)`"
+            ) from error
 
     def _static_values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         parameters = {p.name: p for p in self.signature.parameters.values() if p.is_static}

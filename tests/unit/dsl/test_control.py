@@ -532,3 +532,21 @@ def test_a_value_put_together_outside_is_captured_whole_and_once() -> None:
     assert node.inputs == (("value", angled),)
     assert node.then.output == Template((Slot(Use("value")), Text(" "), Slot(Use("big"))))
     assert [each.id for each in node.otherwise.nodes] == ["value", "small"]
+
+
+def test_a_body_may_use_very_many_outer_values() -> None:
+    """Each gets a name of its own; looking for it among all names each time takes minutes."""
+    many = 30_000
+
+    def body(topic: str) -> str:
+        drafts = [write(topic) for _ in range(many)]
+        return branch(
+            is_hard(topic),
+            then=lambda: "".join(f"{draft.text}" for draft in drafts),
+            otherwise=lambda: "".join(f"{draft.text}" for draft in reversed(drafts)),
+        )
+
+    node = last(body)
+    assert isinstance(node, BranchNode)
+    assert [name for name, _ in node.inputs[:2]] == ["text", "text_2"]
+    assert node.inputs[-1] == (f"text_{many}", Use(f"write_{many}", ("text",)))

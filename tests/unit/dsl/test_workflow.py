@@ -572,6 +572,27 @@ def test_a_workflow_that_calls_itself_is_refused() -> None:
         ping.trace()
 
 
+def test_what_goes_deeper_than_python_can_follow_is_refused() -> None:
+    def forever(text: str) -> str:
+        return forever(summarise(text))
+
+    def circular(text: str) -> str:
+        items: list[Any] = [text]
+        items.append(items)
+        return sink(anything=items)
+
+    def deep(text: str) -> Any:
+        value: Any = text
+        for _ in range(5000):
+            value = [value]
+        return value
+
+    for body in (forever, circular, deep):
+        with pytest.raises(DefinitionError, match=rf"{body.__name__} goes deeper than.*`loop\("):
+            workflow(body).trace()
+    assert_nothing_is_being_traced()
+
+
 def test_outside_a_workflow_a_call_says_how_to_run_it() -> None:
     with pytest.raises(DefinitionError, match=r"use agentrt.run\(research, ...\)"):
         research("x")
