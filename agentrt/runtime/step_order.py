@@ -7,9 +7,10 @@ calls that nothing connects in the graph did not wait for each other, whichever 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from agentrt.ir.expression import NodeId, Use, uses
 from agentrt.ir.graph import Graph
@@ -53,12 +54,58 @@ class _Hop:
     call: str = ""
 
 
+_Key: TypeAlias = tuple[object, ...]
+"""A place: the node of each level on the way there, and the item, side, iteration or turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Reads:
     """What a node waits for: all of some nodes, and of some maps only the item it goes on with."""
 
     whole: frozenset[NodeId]
     by_item: frozenset[NodeId]
+
+
+class _SoFar:
+    """The steps that have begun, by where they are; as bits."""
+
+    def __init__(self) -> None:
+        self._all = 0
+        self._under: dict[_Key, int] = {}
+        self._ending: dict[_Key, int] = {}
+
+    def add(self, path: Sequence[_Hop], bit: int) -> None:
+        """One more, at `path`."""
+        self._all |= bit
+        place: _Key = ()
+        for hop in path:
+            node: _Key = (*place, hop.node.id)
+            place = (*node, hop.at)
+            for key in (node, place):
+                self._under[key] = self._under.get(key, 0) | bit
+        self._ending[place] = self._ending.get(place, 0) | bit
+
+    def related(self, path: Sequence[_Hop], reads_of: Callable[[_Hop], _Reads]) -> int:
+        """All that one at `path` may have waited for: what its nodes read, and what is in them.
+
+        Of other items of a map it waits for none: where there are many, most of all steps are there.
+        """
+        if not path:
+            return self._all
+        found = self._ending.get((), 0)
+        place: _Key = ()
+        for hop in path:
+            reads = reads_of(hop)
+            for read in reads.whole:
+                found |= self._under.get((*place, read), 0)
+            for read in reads.by_item:
+                found |= self._under.get((*place, read, hop.at), 0)
+            node: _Key = (*place, hop.node.id)
+            place = (*node, hop.at)
+            if not isinstance(hop.node, (MapNode, BranchNode)):
+                return found | self._under.get(node, 0)
+            found |= self._ending.get(place, 0)
+        return found | self._under.get(place, 0)
 
 
 class StepOrder:
@@ -74,20 +121,28 @@ class StepOrder:
 
         Steps come in the order they began; all that a step waits for is before it.
         """
+        by_end = sorted(range(len(steps)), key=lambda at: (steps[at].ended_s, at))
+        bits = {at: 1 << place for place, at in enumerate(by_end)}
+        ends = [steps[at].ended_s for at in by_end]
         found: list[tuple[int, ...]] = []
         before: list[int] = []  # for each step, all it waited for, as bits
-        by_end = sorted(range(len(steps)), key=lambda at: (steps[at].ended_s, at))
+        so_far = _SoFar()
         for at, step in enumerate(steps):
+            path = self._path(step.node_id)
+            ended = (1 << bisect_right(ends, step.begun_s)) - 1
             nearest: list[int] = []
             known = 0
-            for earlier in reversed(by_end):
-                if earlier >= at or steps[earlier].ended_s > step.begun_s or known >> earlier & 1:
-                    continue
+            left = so_far.related(path, self._reads_of) & ended
+            while left:
+                earlier = by_end[left.bit_length() - 1]
+                left ^= bits[earlier]
                 if self._is_before(steps[earlier], step):
                     nearest.append(earlier)
-                    known |= before[earlier] | 1 << earlier
+                    known |= before[earlier] | bits[earlier]
+                    left &= ~before[earlier]
             found.append(tuple(sorted(nearest)))
             before.append(known)
+            so_far.add(path, bits[at])
         return found
 
     def _is_before(self, first: Timed, second: Timed) -> bool:
