@@ -63,15 +63,21 @@ class Memory:
                 _log.warning("what was learned is lost: %s cannot be read: %r", name, error)
 
     async def save(self) -> bool:
-        """Keep all parts as they are now; False: they could not be, and what was kept still is."""
+        """Keep all parts as they are now; False: one could not be, and what was kept of it still is."""
         # Parts change with every request: they are taken at once, and written elsewhere.
+        taken: dict[str, Json] = {}
+        for name, part in self._parts.items():
+            try:
+                taken[name] = part.take()
+            except Exception:  # noqa: BLE001  a part that breaks must not stop the others
+                _log.exception("what was learned is not kept: %s cannot be taken", name)
+        written = await asyncio.to_thread(_written, taken)
         try:
-            taken = {name: part.take() for name, part in self._parts.items()}
-            await self._documents.save(await asyncio.to_thread(_written, taken))
+            await self._documents.save(written)
         except StoreError as error:
             _log.warning("what was learned is not kept: %s", error)
             return False
-        return True
+        return len(written) == len(self._parts)
 
     async def keep_saving(self, every_s: float = SAVE_EVERY_S) -> None:
         """For ever: cancel it, and `save` once more."""
@@ -81,4 +87,10 @@ class Memory:
 
 
 def _written(taken: Mapping[str, Json]) -> dict[str, str]:
-    return {name: json.dumps(data, separators=(",", ":")) for name, data in taken.items()}
+    written: dict[str, str] = {}
+    for name, data in taken.items():
+        try:
+            written[name] = json.dumps(data, separators=(",", ":"))
+        except (TypeError, ValueError, RecursionError):
+            _log.exception("what was learned is not kept: %s has no JSON form", name)
+    return written

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,26 @@ async def test_a_store_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture
         await kept.restore()
         assert not await kept.save()
     assert len(caplog.records) == 2
+
+
+async def test_a_part_that_cannot_be_taken_or_written_costs_no_other_part_anything(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> Json:
+        raise RuntimeError("changed while it was read")
+
+    documents = MemoryDocuments()
+    await documents.save({"odd": "1", "torn": "2"})
+    odd: Any = {1, 2}
+    parts = {"odd": Part(lambda: odd, print), "torn": Part(broken, print)}
+    kept = memory(documents, **parts, sound=Part(lambda: 3, print))
+    with caplog.at_level(logging.ERROR):
+        assert not await kept.save()
+    assert await documents.load() == {"odd": "1", "torn": "2", "sound": "3"}
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        "what was learned is not kept: odd has no JSON form",
+        "what was learned is not kept: torn cannot be taken",
+    ]
 
 
 async def test_it_is_saved_again_and_again() -> None:
