@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
-from agentrt.compiler.analysis import body_prefix
 from agentrt.compiler.base import NodePlans
-from agentrt.compiler.shared_prefix import (
-    Beginning,
-    Names,
-    beginning_of,
-    common,
-    fixed,
-    named,
-)
-from agentrt.ir.expression import Expression, NodeId
+from agentrt.compiler.named_scope import NamedScope
+from agentrt.compiler.shared_prefix import Beginning, common, fixed
+from agentrt.ir.expression import NodeId
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import AgentNode, BranchNode, LLMNode, LoopNode, MapNode, Node, bodies
+from agentrt.ir.node import AgentNode, LLMNode, LoopNode, MapNode, Node
 from agentrt.ir.order import topological_order
 
 LEAST_CHARS = 64
@@ -54,33 +47,7 @@ class Reuse:
 
 def reuses(graph: Graph, nodes: NodePlans) -> list[Reuse]:
     """For every node with a prompt, those of bodies included."""
-    return _inside(_Scope(graph, nodes))
-
-
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """A graph or body, with what the values that come from around it are called there."""
-
-    graph: Graph
-    nodes: NodePlans
-    prefix: str = ""
-    names: Names = field(default_factory=dict[NodeId, Expression])
-
-    def depth(self, node_id: NodeId) -> int:
-        return self.nodes[self.prefix + node_id].depth
-
-    def body(self, node: Node, name: str, body: Graph) -> _Scope:
-        """That of `node`'s body: what it is given from here is called as it is here."""
-        prefix = body_prefix(self.prefix + node.id, name)
-        return _Scope(body, self.nodes, prefix, dict(self._given(node)))
-
-    def _given(self, node: Node) -> Iterator[tuple[NodeId, Expression]]:
-        if isinstance(node, (MapNode, BranchNode, LoopNode)):
-            own = node.mapped if isinstance(node, MapNode) else ()
-            own = (node.state,) if isinstance(node, LoopNode) else own
-            for name, value in node.inputs:
-                if name not in own:
-                    yield name, named(value, self.names, self.prefix)
+    return _inside(NamedScope(graph), nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +66,9 @@ class _Member:
     reuse: Reuse
 
 
-def _inside(scope: _Scope) -> list[Reuse]:
+def _inside(scope: NamedScope, nodes: NodePlans) -> list[Reuse]:
     """Those of a scope and of the bodies in it, compared with one another."""
-    found = {node.id: [*_of(node, scope)] for node in scope.graph.nodes}
+    found = {node.id: [*_of(node, scope, nodes)] for node in scope.graph.nodes}
     prompting = [node_id for node_id, inner in found.items() if inner]
     if len(prompting) > 1:
         bits = {node_id: 1 << index for index, node_id in enumerate(prompting)}
@@ -111,19 +78,20 @@ def _inside(scope: _Scope) -> list[Reuse]:
             for reuse in found[node_id]:
                 least = reuse.begins.least(LEAST_CHARS)
                 if least is not None:
-                    member = _Member(scope.depth(node_id), bits[node_id], before[node_id], reuse)
+                    depth = nodes[scope.prefix + node_id].depth
+                    member = _Member(depth, bits[node_id], before[node_id], reuse)
                     alike.setdefault(least, []).append(member)
         for members in alike.values():
             _compare(members)
     return [reuse for inner in found.values() for reuse in inner]
 
 
-def _of(node: Node, scope: _Scope) -> Iterator[Reuse]:
+def _of(node: Node, scope: NamedScope, nodes: NodePlans) -> Iterator[Reuse]:
     if isinstance(node, (LLMNode, AgentNode)):
-        yield Reuse(scope.prefix + node.id, beginning_of(node, scope.names, scope.prefix))
+        yield Reuse(scope.prefix + node.id, scope.beginning_of(node))
         return
-    for name, body in bodies(node):
-        for reuse in _inside(scope.body(node, name, body)):
+    for body in scope.bodies(node):
+        for reuse in _inside(body, nodes):
             if isinstance(node, (MapNode, LoopNode)):
                 _repeat(reuse, node, scope.prefix + node.id)
             yield reuse

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from agentrt.compiler.analysis import body_prefix, scopes
 from agentrt.compiler.base import NodePlans
 from agentrt.compiler.calls import CHARACTERS_PER_TOKEN
-from agentrt.compiler.shared_prefix import Beginning, Extent, beginning_of, common, fixed
+from agentrt.compiler.named_scope import NamedScope
+from agentrt.compiler.shared_prefix import Beginning, Extent, common, fixed
 from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import Const, NodeId
 from agentrt.ir.graph import Graph
 from agentrt.ir.lint_value import is_list
-from agentrt.ir.node import AgentNode, InputNode, LLMNode, MapNode
+from agentrt.ir.node import AgentNode, LLMNode, MapNode
 from agentrt.ir.plan import FanOut
 
 LEAST_CHARS = 1024
@@ -42,14 +42,13 @@ class LeaderFirst:
 
     def note(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> NodePlans:  # noqa: ARG002  the signature of passes
         noted = dict(nodes)
-        for prefix, scope in scopes(graph):
-            for members, extent in _siblings(scope, nodes, prefix):
-                leader = max(members, key=lambda each: nodes[prefix + each].precedence)
-                for node_id in members:
-                    full_id = prefix + node_id
-                    noted[full_id] = replace(nodes[full_id], fan_out=_fan_out(leader, extent))
-            for full_id, node_id, extent in _mapped(scope, prefix):
-                noted[full_id] = replace(nodes[full_id], fan_out=_fan_out(node_id, extent))
+        for fan in _fans(NamedScope(graph), nodes):
+            leader = max(fan.members, key=lambda each: nodes[each].precedence)
+            fan_out = FanOut(
+                leader.removeprefix(fan.prefix), fan.extent.chars, fan.extent.has_values
+            )
+            for full_id in fan.members:
+                noted[full_id] = replace(nodes[full_id], fan_out=fan_out)
         return noted
 
     def ensures(self, graph: Graph, nodes: NodePlans) -> None:
@@ -65,39 +64,54 @@ class LeaderFirst:
                 raise GraphError(f"{node_id!r} would wait for too little")
 
     def summarise(self, graph: Graph, nodes: NodePlans, estimates: WorkEstimates) -> str:  # noqa: ARG002  the signature of passes
-        saved, each = 0, 0
-        fans: list[str] = []
-        with_values: list[str] = []
-        for prefix, scope in scopes(graph):
-            for members, extent in _siblings(scope, nodes, prefix):
-                fans.append(_some(members, " "))
-                if extent.has_values:
-                    with_values.append(fans[-1])
-                saved += (len(members) - 1) * extent.chars
-            for full_id, _, extent in _mapped(scope, prefix):
-                fans.append(f"each {full_id}")
-                if extent.has_values:
-                    with_values.append(full_id)
-                count = _items(scope, full_id.removeprefix(prefix).partition(".")[0])
-                saved += 0 if count is None else max(0, count - 1) * extent.chars
-                each += extent.chars if count is None else 0
+        fans = [*_fans(NamedScope(graph), nodes)]
         if not fans:
             return "no calls begin with as much in common as is worth waiting for"
-        tokens = (
-            [f"{saved // CHARACTERS_PER_TOKEN:,} prompt tokens a run"]
-            if saved >= CHARACTERS_PER_TOKEN
-            else []
-        )
-        tokens += (
-            [f"{each // CHARACTERS_PER_TOKEN:,} for each further item"]
-            if each >= CHARACTERS_PER_TOKEN
-            else []
-        )
-        tokens += [f"what {_some(with_values, ', ')} has of other values"] if with_values else []
+        counted = [(fan, fan.followers) for fan in fans]
+        saved = sum(count * fan.extent.chars for fan, count in counted if count is not None)
+        each = sum(fan.extent.chars for fan, count in counted if count is None)
+        with_values = [fan.told for fan in fans if fan.extent.has_values]
+        tokens = {
+            "{:,} prompt tokens a run": saved // CHARACTERS_PER_TOKEN,
+            "{:,} for each further item": each // CHARACTERS_PER_TOKEN,
+        }
+        told = [words.format(count) for words, count in tokens.items() if count]
+        told += [f"what {_some(with_values, ', ')} has of other values"] if with_values else []
+        led = [f"each {fan.told}" if fan.region else fan.told for fan in fans]
         return (
-            f"one goes first of: {_some(fans, '; ')}; saves computing {' and '.join(tokens)}, where "
+            f"one goes first of: {_some(led, '; ')}; saves computing {' and '.join(told)}, where "
             "nothing is cached"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fan:
+    """Calls that begin alike: those beside one another, or all instances of one.
+
+    Attributes:
+        prefix: What their full ids begin with, which are the members.
+        region: The map that they are instances in; None: they are beside one another.
+    """
+
+    prefix: str
+    members: tuple[NodeId, ...]
+    extent: Extent
+    region: MapNode | None = None
+
+    @property
+    def followers(self) -> int | None:
+        """How many there are but for the leader, where that is written down."""
+        if self.region is None:
+            return len(self.members) - 1
+        count = _items(self.region)
+        return None if count is None else max(0, count - 1)
+
+    @property
+    def told(self) -> str:
+        """Its members, for people."""
+        if self.region is not None:
+            return self.members[0]
+        return _some([each.removeprefix(self.prefix) for each in self.members], " ")
 
 
 def _some(names: Sequence[str], separator: str) -> str:
@@ -105,50 +119,48 @@ def _some(names: Sequence[str], separator: str) -> str:
     return separator.join(names[:_SHOWN]) + more
 
 
-def _fan_out(leader: NodeId, extent: Extent) -> FanOut:
-    return FanOut(leader, extent.chars, extent.has_values)
+def _fans(
+    scope: NamedScope, nodes: NodePlans, region: MapNode | None = None, region_id: NodeId = ""
+) -> Iterator[_Fan]:
+    """Those of a scope and of its bodies; `region` is the innermost map around it."""
+    yield from _beside(scope, nodes)
+    for node in scope.graph.nodes:
+        if region is not None and isinstance(node, (LLMNode, AgentNode)):
+            extent = fixed(scope.beginning_of(node), _of_one_item(region_id))
+            if extent.chars >= LEAST_CHARS or extent.has_values:
+                yield _Fan(scope.prefix, (scope.prefix + node.id,), extent, region)
+        around = (
+            (node, scope.prefix + node.id) if isinstance(node, MapNode) else (region, region_id)
+        )
+        for body in scope.bodies(node):
+            yield from _fans(body, nodes, *around)
 
 
-def _siblings(
-    scope: Graph, nodes: NodePlans, prefix: str
-) -> Iterator[tuple[tuple[NodeId, ...], Extent]]:
+def _beside(scope: NamedScope, nodes: NodePlans) -> Iterator[_Fan]:
     """Calls of one depth that begin alike, and how far all of them do."""
     alike: dict[object, list[tuple[NodeId, Beginning]]] = {}
-    for node in scope.nodes:
+    for node in scope.graph.nodes:
         if isinstance(node, (LLMNode, AgentNode)):
-            begins = beginning_of(node)
+            begins, full_id = scope.beginning_of(node), scope.prefix + node.id
             least = begins.least(LEAST_CHARS)
             if least is not None:
-                key = (nodes[prefix + node.id].depth, least)
-                alike.setdefault(key, []).append((node.id, begins))
+                alike.setdefault((nodes[full_id].depth, least), []).append((full_id, begins))
     for members in alike.values():
         if len(members) > 1:
             extents = [common(members[0][1], begins) for _, begins in members[1:]]
             chars = min(extent.chars for extent in extents)
             has_values = all(extent.has_values for extent in extents)
-            yield tuple(node_id for node_id, _ in members), Extent(chars, has_values)
+            full_ids = tuple(full_id for full_id, _ in members)
+            yield _Fan(scope.prefix, full_ids, Extent(chars, has_values))
 
 
-def _mapped(scope: Graph, prefix: str) -> Iterator[tuple[NodeId, NodeId, Extent]]:
-    """The calls of maps' bodies with enough in common: full id, own id, and what they begin with."""
-    for region in scope.nodes:
-        if not isinstance(region, MapNode):
-            continue
-        inside = body_prefix(prefix + region.id, "body")
-        changing = {node.id for node in region.body.nodes if not isinstance(node, InputNode)}
-        changing.update(region.mapped)
-        for node in region.body.nodes:
-            if isinstance(node, (LLMNode, AgentNode)):
-                extent = fixed(beginning_of(node), changing.__contains__)
-                if extent.chars >= LEAST_CHARS or extent.has_values:
-                    yield inside + node.id, node.id, extent
+def _of_one_item(region_id: NodeId) -> Callable[[NodeId], bool]:
+    """Whether a value is another one for each item of a map: all that come to be in it are."""
+    inside = f"{region_id}."
+    return lambda node_id: node_id.startswith(inside)
 
 
-def _items(scope: Graph, region_id: NodeId) -> int | None:
-    """How many instances a map has, where that is written down."""
-    region = scope.by_id[region_id]
-    if not isinstance(region, MapNode):
-        return None
+def _items(region: MapNode) -> int | None:
     values = [value for name, value in region.inputs if name in region.mapped]
     lists = [value.value for value in values if isinstance(value, Const)]
     return len(lists[0]) if lists and is_list(lists[0]) else None

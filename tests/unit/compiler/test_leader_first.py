@@ -12,7 +12,7 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import GraphError
 from agentrt.ir.expression import Const, Expression, Items, Use
 from agentrt.ir.graph import Graph
-from agentrt.ir.node import LLMNode, LLMOptions, MapNode
+from agentrt.ir.node import BranchNode, LLMNode, LLMOptions, MapNode
 from agentrt.ir.plan import FanOut, Plan
 from agentrt.ir.prompt import PromptTemplate
 from agentrt.runtime.prompt_chains import BLOCK_CHARACTERS
@@ -135,6 +135,29 @@ def test_a_value_after_what_differs_is_no_beginning() -> None:
     inner = body(parameter("x"), parameter("q"), llm("each", Use("x"), Use("q")))
     given = (("x", Use("q")), ("q", Use("q")))
     assert _fans(graph(Q, MapNode(id="m", mapped=("x",), inputs=given, body=inner))) == {}
+
+
+def test_calls_deeper_in_a_map_begin_alike_too() -> None:
+    side = body(parameter("q"), parameter("x"), llm("each", Use("q"), " Is it so? ", Use("x")))
+    given = (("q", Use("q")), ("x", Use("x")))
+    branch = BranchNode(id="b", condition=Const(True), then=side, otherwise=side, inputs=given)
+    inner = body(parameter("q"), parameter("x"), branch)
+    items = (("x", Const(["a", "b"])), ("q", Use("q")))
+    fan = FanOut("each", len(" Is it so? "), has_values=True)
+    assert _fans(graph(Q, MapNode(id="m", mapped=("x",), inputs=items, body=inner))) == {
+        "m.b.then.each": fan,
+        "m.b.otherwise.each": fan,
+    }
+
+
+def test_the_items_of_a_map_in_a_map_have_the_outer_item_in_common() -> None:
+    each = body(parameter("y"), parameter("x"), llm("each", Use("x"), " Is it so? ", Use("y")))
+    inputs = (("y", Use("x", ("parts",))), ("x", Use("x")))
+    inner = body(parameter("x"), MapNode(id="n", mapped=("y",), inputs=inputs, body=each))
+    before = graph(Q, MapNode(id="m", mapped=("x",), inputs=(("x", Use("q")),), body=inner))
+    assert _fans(before) == {
+        "m.n.each": FanOut("each", len(" Is it so? "), has_values=True),
+    }
 
 
 def test_what_another_node_of_the_body_gives_differs_too() -> None:
