@@ -38,6 +38,7 @@ class RunTools:
         self._program = program
         self._work = work
         self._now = now
+        self._last_write = 0  # how many shared calls had begun when it ended
 
     async def call(
         self,
@@ -93,6 +94,8 @@ class RunTools:
                 instance, tool, arguments, on_attempt=on_attempt, on_retry=on_retry, is_cut=is_cut
             )
         finally:
+            if tool.spec.effects == "write":
+                self._last_write = self._tools.flights.begun
             self._program.tool_finished(tool_call_id)
 
     async def made(
@@ -137,8 +140,8 @@ class RunTools:
             key,
             lambda attempts: perform(attempts.on_attempt, attempts.on_retry),
             copied=partial(copied_result, tool),
-            on_attempt=on_attempt,
-            on_retry=on_retry,
+            told=(on_attempt, on_retry),
+            since=0 if tool.spec.effects == "none" else self._last_write,
         )
 
 

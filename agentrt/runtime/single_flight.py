@@ -18,6 +18,7 @@ from agentrt.runtime.attempts import Attempts, OnAttempt, OnRetry
 class _Flight:
     task: asyncio.Task[Any]
     attempts: Attempts
+    number: int
     waiting: int = 0
 
 
@@ -29,10 +30,12 @@ class SingleFlight:
 
     Attributes:
         shared: Calls that were not made, because an equal one was under way.
+        begun: Calls that were made.
     """
 
     def __init__(self) -> None:
         self.shared = 0
+        self.begun = 0
         self._flights: dict[Hashable, _Flight] = {}
 
     def __len__(self) -> int:
@@ -45,8 +48,8 @@ class SingleFlight:
         perform: Callable[[Attempts], Awaitable[Any]],
         *,
         copied: Callable[[Any], Any],
-        on_attempt: OnAttempt,
-        on_retry: OnRetry,
+        told: tuple[OnAttempt, OnRetry],
+        since: int = 0,
     ) -> Any:
         """What `perform` gives, or the equal call that is under way; each gets a copy of its own.
 
@@ -54,24 +57,26 @@ class SingleFlight:
             key: What equal calls have in common.
             perform: Tells what it is given how it goes: it may outlive whoever asked first.
             copied: Of a value, one that shares nothing with it.
-            on_attempt: Told of the attempts of the call, also of those that were made before.
-            on_retry: Likewise.
+            told: Of the attempts of the call, also of those that were made before.
+            since: Share no call that was begun before so many (`begun`) were: it may not have seen
+                what whoever asks has done since.
 
         Raises:
             Exception: what `perform` raised, to each its own.
         """
         flight = self._flights.get(key)
-        if flight is None:
+        if flight is None or flight.number < since:
             attempts = Attempts()
             task = asyncio.create_task(_performed(perform, attempts))
-            flight = self._flights[key] = _Flight(task, attempts)
+            flight = self._flights[key] = _Flight(task, attempts, self.begun)
+            self.begun += 1
             flight.task.add_done_callback(partial(self._landed, key))
         else:
             self.shared += 1
         flight.waiting += 1
         is_first = flight.waiting == 1
         try:
-            with flight.attempts.told_to(on_attempt, on_retry):
+            with flight.attempts.told_to(*told):
                 value = await asyncio.shield(flight.task)
         except asyncio.CancelledError:
             await self._left(key, flight)

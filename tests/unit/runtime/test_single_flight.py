@@ -22,8 +22,7 @@ from agentrt.runtime.single_flight import SingleFlight
 
 QUIET: Any = {
     "copied": lambda value: value,
-    "on_attempt": lambda _: None,
-    "on_retry": lambda *_: None,
+    "told": (lambda _: None, lambda *_: None),
 }
 
 
@@ -154,13 +153,52 @@ def test_who_comes_later_is_told_what_there_was_before() -> None:
             tasks.create_task(flights.call("k", slow, **QUIET))
             await asyncio.sleep(1.5)
             listening: Any = {
-                "on_attempt": told.append,
-                "on_retry": lambda attempt, *_: told.append(f"{attempt} failed"),
+                "told": (told.append, lambda attempt, *_: told.append(f"{attempt} failed"))
             }
             tasks.create_task(flights.call("k", slow, **(QUIET | listening)))
         return told
 
     assert VirtualClock().run(main()) == [1, "1 failed", 2]
+
+
+def test_who_has_written_shares_no_call_that_began_before() -> None:
+    world = {"x": "old"}
+
+    @tool(effects="read", single_flight=True)
+    async def look(at: str) -> str:
+        seen = world[at]
+        await asyncio.sleep(1.0)
+        return seen
+
+    @tool(effects="write")
+    async def put(at: str) -> str:
+        await asyncio.sleep(0.1)
+        world[at] = "new"
+        return at
+
+    @workflow
+    def reader(at: str) -> str:
+        return look(at)
+
+    @workflow
+    def writer(at: str) -> str:
+        return look(put(at))
+
+    clock = VirtualClock()
+
+    async def main() -> list[Any]:
+        async with Runtime(ScriptedBackend(), clock=clock) as runtime:
+            runs = [runtime.start(reader.bind("x")), runtime.start(writer.bind("x"))]
+            await clock.sleep(0.5)
+            runs.append(runtime.start(reader.bind("x")))  # joins the newer one
+            return [await run.wait() for run in runs]
+
+    results = clock.run(main())
+    assert [(result.output, round(result.duration_s, 1)) for result in results] == [
+        ("old", 1.0),
+        ("new", 1.1),
+        ("new", 0.6),
+    ]
 
 
 def test_keys_in_another_order_are_another_argument() -> None:
