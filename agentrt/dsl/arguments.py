@@ -16,6 +16,7 @@ from agentrt.dsl.projection import (
     element_annotation,
     is_union,
     keys,
+    members,
     required_keys,
     union,
     unwrapped,
@@ -135,6 +136,10 @@ def _item_types(annotation: Any, count: int) -> list[Any] | None:
     arguments = typing.get_args(annotation)
     if typing.get_origin(annotation) is tuple and ... not in arguments:
         return list(arguments) if len(arguments) == count else None
+    named = members(annotation)
+    if named is not None:
+        is_tuple = isinstance(annotation, type) and issubclass(annotation, tuple)
+        return list(named.values()) if is_tuple and len(named) == count else None
     element = element_annotation(annotation)
     return None if element is None else [element] * count
 

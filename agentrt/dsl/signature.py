@@ -6,8 +6,9 @@ import copy
 import inspect
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from agentrt.dsl.value_type import ValueType, value_type
@@ -216,14 +217,14 @@ def _resolved_hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
 
 
 def _visible_names(function: Callable[..., Any]) -> dict[str, Any]:
-    """What annotations written as text may name besides globals: the scope being defined in."""
+    """What annotations written as text may name besides globals: the scopes being defined in."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith("agentrt.dsl"):
         frame = frame.f_back
     inner = inspect.unwrap(function)
     names: dict[str, Any] = {}
-    if frame is not None and frame.f_code.co_name != "<module>":
-        names.update(frame.f_locals)
+    for scope in reversed(list(_scopes(frame))):
+        names.update(scope)
     code = getattr(inner, "__code__", None)
     for free, cell in zip(
         getattr(code, "co_freevars", ()), getattr(inner, "__closure__", None) or (), strict=False
@@ -233,3 +234,13 @@ def _visible_names(function: Callable[..., Any]) -> dict[str, Any]:
         except ValueError:  # not assigned yet
             continue
     return names
+
+
+def _scopes(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+    """The names of a running function, and of those it is written in that run too; inner first."""
+    inner: CodeType | None = None
+    while frame is not None and frame.f_code.co_name != "<module>":
+        if inner is None or inner in frame.f_code.co_consts:
+            inner = frame.f_code
+            yield frame.f_locals
+        frame = frame.f_back

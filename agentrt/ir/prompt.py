@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -55,16 +56,21 @@ def render_value(value: Any) -> str:
     Text stays as it is; a list of texts becomes paragraphs (joined by blank lines); numbers and
     booleans print as in Python; everything else is JSON, keys in the author's order.
     """
+    value = _member_value(value)
     if isinstance(value, str):
-        # An enum that is also a string prints its value, not its name.
         return str.__str__(value)
     if isinstance(value, (int, float)) or value is None:
         return str(value)
     if isinstance(value, (list, tuple)):
-        items = cast("Sequence[object]", value)
+        items = [_member_value(item) for item in cast("Sequence[object]", value)]
         texts = [str.__str__(item) for item in items if isinstance(item, str)]
         if len(texts) == len(items):
             return "\n\n".join(texts)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
     return json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _member_value(value: Any) -> Any:
+    """Of an enum its value, whether it is a string (or a number) too or only has one."""
+    return value.value if isinstance(value, enum.Enum) else value

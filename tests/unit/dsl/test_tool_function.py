@@ -308,6 +308,36 @@ def test_annotations_as_text_may_name_what_the_enclosing_function_defines() -> N
     assert read.result.annotation is Local
 
 
+def test_annotations_as_text_may_name_what_any_function_around_defines() -> None:
+    class Local(BaseModel):
+        value: int
+
+    def make() -> Any:
+        def decorated() -> Any:
+            @tool
+            def read(local: Local) -> list[Local]:
+                return [local]
+
+            return read
+
+        return decorated()
+
+    assert make().parameters["local"].annotation is Local
+
+
+def test_a_name_of_a_caller_that_is_not_around_the_function_is_not_seen() -> None:
+    Decimal = str  # noqa: F841, N806  as a caller may call anything
+    with pytest.raises(DefinitionError, match="price: an annotation cannot be resolved"):
+        decorate_price()
+
+
+def decorate_price() -> Any:
+    def price(amount: Decimal) -> str:
+        return ""
+
+    return tool(price)
+
+
 def test_an_annotation_that_cannot_be_resolved_is_refused() -> None:
     def price(amount: Decimal) -> str:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal, NamedTuple, NotRequired
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -24,6 +24,11 @@ class Colour(enum.Enum):
 class Point(BaseModel):
     x: int
     label: str = ""
+
+
+class Spot(NamedTuple):
+    x: int
+    y: float
 
 
 @dataclass
@@ -67,6 +72,7 @@ def sink(  # noqa: PLR0913, PLR0917  one parameter for each kind of type
     pair: tuple[int, str] = (1, ""),
     choice: Literal["a", "b"] = "a",
     anything: Any = None,
+    spot: Spot = Spot(0, 0),  # noqa: B008  a tuple
 ) -> str:
     return ""
 
@@ -148,6 +154,7 @@ def test_containers_may_mix_constants_symbolic_values_and_f_strings() -> None:
     assert inputs_of(
         named=lambda q: {"a": [q, f"<{q}>", "c"], "b": []},
         pair=lambda q: (count(q), q),
+        spot=lambda q: Spot(count(q), 2.5),
         anything=lambda q: [(q, 1), {"k": q}],
         points=lambda _: [Point(x=1), Point(x=2)],
     ) == {
@@ -167,6 +174,7 @@ def test_containers_may_mix_constants_symbolic_values_and_f_strings() -> None:
             )
         ),
         "pair": Items((Use("count"), Use("question"))),
+        "spot": Items((Use("count_2"), Const(2.5))),
         "anything": Items((Items((Use("question"), Const(1))), Fields((("k", Use("question")),)))),
         "points": Const([{"x": 1, "label": ""}, {"x": 2, "label": ""}]),
     }
@@ -230,6 +238,8 @@ def test_a_constant_of_the_wrong_type_is_refused_with_node_parameter_and_value(
         ({"pair": lambda q: (1, q, q)}, "the argument 'pair' must be tuple.*got a tuple of 3"),
         ({"choice": lambda q: q}, "the argument 'choice' must be Literal"),
         ({"choice": lambda q: f"{q}"}, "must be Literal.*, got an f-string"),
+        ({"spot": lambda q: Spot(q, 1)}, r"'spot'\[0\] must be int, got question \(str\)"),
+        ({"spot": lambda q: (count(q), 1, 2)}, "the argument 'spot' must be Spot.*a tuple of 3"),
         ({"anything": lambda q: {1: q}}, "the key 1 must be a constant str"),
         ({"anything": lambda q: {f"{q}": q}}, "must be a constant str"),
         ({"anything": lambda q: {f"{q}": 1}}, "cannot be a key"),
