@@ -11,6 +11,7 @@ from typing import Any, TypeGuard, cast
 from pydantic import BaseModel
 
 from agentrt.dsl.assignable import is_assignable
+from agentrt.dsl.kept import lost
 from agentrt.dsl.marks import has_marks
 from agentrt.dsl.projection import (
     element_annotation,
@@ -70,10 +71,16 @@ def _constant(
     value: Any, expected: ValueType[Any], tracer: Tracer, place: tuple[str, str]
 ) -> Expression:
     try:
-        data = expected.to_constant(expected.check(value))
+        checked = expected.check(value)
+        data = expected.to_constant(checked)
+        if _holds_marks(data):
+            return _from_json(data, tracer)
+        missing = None if checked is data else lost(checked, expected.from_json(data))
     except SchemaError as error:
         raise SchemaError(f"{_at(place)}: {error}; got {_shown(value)}") from error
-    return _from_json(data, tracer) if _holds_marks(data) else Const(data)
+    if missing is not None:
+        raise SchemaError(f"{_at(place)}: constants of a graph are JSON, which loses {missing}")
+    return Const(data)
 
 
 def _from_json(data: Json, tracer: Tracer) -> Expression:

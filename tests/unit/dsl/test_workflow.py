@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, NotRequired
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from typing_extensions import TypedDict
 
 from agentrt.dsl.decorators import llm, tool, workflow
@@ -197,6 +197,52 @@ def test_an_f_string_in_a_constant_model_is_kept_symbolic() -> None:
             (("x", Const(1)), ("label", Template((Text("for "), Slot(Use("question"))))))
         )
     }
+
+
+class Labelled(Point):
+    note: str = ""
+
+
+class Login(BaseModel):
+    token: SecretStr
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation", "message"),
+    [
+        (
+            Labelled(x=1, note="!"),
+            Point,
+            "'value': .* loses what a Labelled has and a Point has not",
+        ),
+        ([{"k": (Labelled(x=1),)}], list[dict[str, tuple[Point, ...]]], "what a Labelled has"),
+        (SecretStr("abc"), SecretStr, "loses a secret.*read it in the `@tool`"),
+        (Login(token=SecretStr("abc")), Login | None, "loses a secret"),
+        (Labelled(x=1, note="!"), Labelled, None),
+        (Labelled(x=1, note="!"), Point | Labelled, None),
+        ([Labelled(x=1), Point(x=2)], list[Labelled | Point], None),
+        (SecretStr(""), SecretStr, None),
+        (Labelled(x=1), Any, None),
+    ],
+)
+def test_a_constant_that_its_json_does_not_keep_is_refused(
+    value: Any, annotation: Any, message: str | None
+) -> None:
+    def keep(value: Any) -> str:
+        return ""
+
+    keep.__annotations__["value"] = annotation
+    kept = tool(effects="none")(keep)
+
+    def body(question: str) -> str:
+        return kept(value)
+
+    if message is None:
+        assert len(workflow(body).trace().graph.nodes) == 2
+        return
+    with pytest.raises(SchemaError, match=message) as caught:
+        workflow(body).trace()
+    assert "abc" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
