@@ -18,6 +18,9 @@ from agentrt.planner.task import Reference, written
 OutputOf = Callable[[int], Schema]
 """The schema of a task's result; empty where it is not known."""
 
+ANYTHING: Schema = {}
+"""The schema of whatever there is."""
+
 _KINDS: dict[type, str] = {
     str: "string",
     bool: "boolean",
@@ -28,6 +31,7 @@ _KINDS: dict[type, str] = {
     type(None): "null",
 }
 _MAX_REFS = 32
+_NO_CONSTRAINTS = {"allOf", "title", "description", "default", "examples", "deprecated"}
 _SHOWN = 60
 
 
@@ -58,6 +62,7 @@ class _Check:
     def __init__(self, root: Schema, output_of: OutputOf) -> None:
         self._root = root
         self._output_of = output_of
+        self._alternatives: dict[tuple[int, int], str | None] = {}
 
     def problem(self, value: Any, schema: Schema) -> str | None:
         schema = followed(schema, self._root)
@@ -86,12 +91,21 @@ class _Check:
         return f"must be {_any_of(allowed)}, but {value} gives {_any_of(given)}"
 
     def _alternatives_problem(self, value: Any, schema: Schema) -> str | None:
+        if not {"allOf", "anyOf", "oneOf"} & schema.keys():
+            return None
+        # Once for each: definitions may name one another many times over, or themselves.
+        key = id(value), id(schema)
+        if key not in self._alternatives:
+            self._alternatives[key] = None
+            self._alternatives[key] = self._combined_problem(value, schema)
+        return self._alternatives[key]
+
+    def _combined_problem(self, value: Any, schema: Schema) -> str | None:
         for part in _schemas(schema.get("allOf")):
             if problem := self.problem(value, part):
                 return problem
         for key in ("anyOf", "oneOf"):
-            parts = _schemas(schema.get(key))
-            problems = [self.problem(value, part) for part in parts]
+            problems = [self.problem(value, part) for part in _schemas(schema.get(key))]
             if problems and all(problems):
                 return problems[0]
         return None
@@ -137,7 +151,7 @@ class _Check:
 
 def kinds(schema: Schema, root: Schema) -> frozenset[str] | None:
     """The JSON types that `schema` allows; None where it does not say."""
-    return _kinds(schema, root, 0)
+    return _kinds(schema, root, {}) or None
 
 
 def _kind_of(value: object) -> str:
@@ -145,22 +159,42 @@ def _kind_of(value: object) -> str:
 
 
 def followed(schema: Schema, root: Schema) -> Schema:
-    """`schema`, or the definition in `root` that it refers to."""
+    """`schema`, or the definition in `root` that it refers to; anything, where there is none."""
     for _ in range(_MAX_REFS):
-        target = schema.get("$ref")
-        if not isinstance(target, str):
+        target, parts = schema.get("$ref"), _schemas(schema.get("allOf"))
+        if isinstance(target, str):
+            found = _definition(target, root)
+        elif len(parts) == 1 and schema.keys() <= _NO_CONSTRAINTS:
+            found = parts[0]  # how a description is put beside a reference
+        else:
             return schema
-        found: Any = root
-        for step in target.removeprefix("#/").split("/"):
-            found = found.get(step) if is_object(found) else None
         if not is_object(found):
-            return {}
+            return ANYTHING
         schema = found
-    return {}
+    return ANYTHING
 
 
-def _kinds(schema: Schema, root: Schema, depth: int) -> frozenset[str] | None:
+def _definition(target: str, root: Schema) -> Any:
+    found: Any = root
+    for step in target.removeprefix("#").split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if is_object(found) else None
+    return found
+
+
+def _kinds(
+    schema: Schema, root: Schema, known: dict[int, frozenset[str] | None]
+) -> frozenset[str] | None:
     schema = followed(schema, root)
+    if id(schema) not in known:
+        known[id(schema)] = frozenset()  # what is an alternative of itself adds none
+        known[id(schema)] = _kinds_of(schema, root, known)
+    return known[id(schema)]
+
+
+def _kinds_of(
+    schema: Schema, root: Schema, known: dict[int, frozenset[str] | None]
+) -> frozenset[str] | None:
     kind = schema.get("type")
     if isinstance(kind, str):
         return frozenset({kind})
@@ -170,7 +204,7 @@ def _kinds(schema: Schema, root: Schema, depth: int) -> frozenset[str] | None:
     if values:
         return frozenset(_kind_of(value) for value in values)
     parts = _schemas(schema.get("anyOf")) or _schemas(schema.get("oneOf"))
-    found = [_kinds(part, root, depth + 1) for part in parts] if depth < _MAX_REFS else []
+    found = [_kinds(part, root, known) for part in parts]
     if not found or any(each is None for each in found):
         return None
     return frozenset[str]().union(*(each for each in found if each is not None))
@@ -208,7 +242,9 @@ def _bounds_problem(amount: float, schema: Schema, keys: tuple[str, str], unit: 
 
 
 def _schemas(value: Any) -> list[Schema]:
-    return [item for item in value if is_object(item)] if is_list(value) else []
+    """Those of a list; `true` takes anything, and `false` nothing: it is left out."""
+    found: list[Any] = value if is_list(value) else []
+    return [item if is_object(item) else ANYTHING for item in found if item is not False]
 
 
 def _any_of(found: frozenset[str] | set[str]) -> str:

@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 from agentrt.ir.expression import Step
 from agentrt.ir.lint_value import MAX_DEPTH
 from agentrt.ir.schema import Json
-from agentrt.planner.task import Reference, Task
+from agentrt.planner.task import BARE_NAME, Reference, Task
 
 _HEAD = re.compile(r"\s*\$?([0-9]{1,9})\s*[.:)=]?\s*")
-_TOOL = re.compile(r"([^\s(),=\"]+)\s*\(")
+_TOOL = re.compile(r"([^\s(),=\"\x00-\x1f\x7f]+)\s*\(")
 # Spaces are matched by one part of it each time: two that could share them take quadratic time.
 _JOIN = re.compile(r"\s*(?:[0-9]{1,9}(?:\s*[.:)])?\s*)?join(?:\s*(\(\s*\)))?\s*")
-_NAME = re.compile(r"\s*([^\s=,(){}\[\]\"$]+)\s*=")
+_EQUALS = re.compile(r"[ \t]*=")
 _SPACE = re.compile(r"[ \t]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[A-Za-z_]+")
@@ -59,6 +59,11 @@ def read_head(line: str) -> LineHead:
     )
 
 
+def is_tool_name(name: str) -> bool:
+    """Whether a line can call a tool of this name."""
+    return _TOOL.fullmatch(f"{name}(") is not None
+
+
 def read_line(line: str) -> Task:
     """The task that a line says.
 
@@ -91,14 +96,26 @@ class _Scanner:
         while not self._takes(")"):
             if found and not self._takes(","):
                 self._refuse("expected a comma or the closing parenthesis")
-            name = _NAME.match(self.text, self.at)
-            if name is None:
-                self._refuse('arguments are named, as in tool(name="value"), but there is')
-            if name.group(1) in found:
-                raise LineError(f"the argument {name.group(1)[:_SHOWN]!r} is given twice")
-            self.at = name.end()
-            found[name.group(1)] = self.value()
+            name = self._name()
+            if name in found:
+                raise LineError(f"the argument {name[:_SHOWN]!r} is given twice")
+            found[name] = self.value()
         return found
+
+    def _name(self) -> str:
+        self._skip_space()
+        start = self.at
+        bare = BARE_NAME.match(self.text, start)
+        if bare is not None:
+            name, self.at = bare[0], bare.end()
+        else:
+            name = self._string() if self.text.startswith('"', start) else ""
+        equals = _EQUALS.match(self.text, self.at)
+        if not name or equals is None:
+            self.at = start
+            self._refuse('arguments are named, as in tool(name="value"), but there is')
+        self.at = equals.end()
+        return name
 
     def value(self) -> Any:
         self._skip_space()

@@ -62,7 +62,7 @@ class Planning:
             check: Asked about each task that fits the schemas, before it runs.
 
         Raises:
-            ValueError: two tools have one name.
+            ValueError: two tools have one name, or a plan cannot call one by it.
         """
         self.tools = frozen_tools(tools)
         self.question = question
@@ -94,10 +94,10 @@ class Planning:
     def reusable_plan(self) -> str | None:
         """The plan as `PlanCache` takes it; None unless it went through at the first try."""
         is_first = self._plan == 0 and self._repairs == 0 and self._is_whole is True
-        here = self.ledger.here
-        if not here or not is_first or not all(self.ledger.outcomes[i].is_ok for i in here):
+        ledger, here = self.ledger, self.ledger.here
+        if not here or not is_first or not all(ledger.outcomes[i].is_ok for i in here):
             return None
-        return "\n".join([*(str(self.ledger.tasks[task_id]) for task_id in here), "join"])
+        return "\n".join([*(str(ledger.tasks[task_id]) for task_id in here), "join"])
 
     def begin(self) -> list[PlanAction]:
         self.transcript.extend(planner_messages(self.tools, self.question))
@@ -282,11 +282,12 @@ class Planning:
         return GiveUp(limit, why)
 
     def _grammar(self, first_id: int | None = None) -> str:
+        room = self._limits.max_tasks - len(self.ledger.here) - len(self._reader.bad)
         return plan_grammar(
             self.tools,
             first_id=self.ledger.next_id if first_id is None else first_id,
             earlier=sorted(self.ledger.tasks),
-            limits=GrammarLimits(max_tasks=min(self._limits.max_tasks, MAX_GRAMMAR_TASKS)),
+            limits=GrammarLimits(max_tasks=min(room, MAX_GRAMMAR_TASKS)),
         )
 
     def _new_reader(self) -> PlanReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from agentrt.ir.lint_tool import parameters_of
 from agentrt.ir.lint_value import is_list, is_object
@@ -10,6 +11,7 @@ from agentrt.ir.request import Message
 from agentrt.ir.schema import Schema, canonical_json
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.arguments import followed
+from agentrt.planner.task import written_name
 
 INSTRUCTIONS = """\
 You answer questions with tools, in two steps. First you write a plan: one call a line, then the \
@@ -33,6 +35,10 @@ join
 """
 
 
+_LEVELS = 4
+_MAX_WORDS = 4_000
+
+
 def planner_messages(tools: Iterable[ToolSpec], question: str) -> tuple[Message, ...]:
     """The conversation that asks for a plan. All but the last message is the same every time."""
     return (Message("system", system_text(tools)), Message("user", f"Question: {question}\nPlan:"))
@@ -47,36 +53,46 @@ def system_text(tools: Iterable[ToolSpec]) -> str:
 def tool_text(tool: ToolSpec) -> str:
     """A tool as a planner sees it: `search(query: string, top: integer = 3) -> string: Finds ...`."""
     required = parameters_of(tool).required
-    properties: Mapping[str, Schema] = tool.parameters.get("properties", {})
+    properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     parameters: list[str] = []
     for name, schema in properties.items():
-        default = "" if name in required else f" = {canonical_json(schema.get('default'))}"
-        parameters.append(f"{name}: {type_text(schema, tool.parameters)}{default}")
+        default = ""
+        if name not in required:
+            default = f" = {canonical_json(schema.get('default') if is_object(schema) else None)}"
+        parameters.append(f"{written_name(name)}: {type_text(schema, tool.parameters)}{default}")
     output = f" -> {type_text(tool.output, tool.output)}" if tool.output else ""
     description = f": {tool.description}" if tool.description else ""
     return f"{tool.name}({', '.join(parameters)}){output}{description}"
 
 
-def type_text(schema: Schema, root: Schema, depth: int = 0) -> str:
-    """A schema in a few words; where they do not suffice, as JSON."""
+def type_text(schema: Any, root: Schema) -> str:
+    """A schema in a few words: as many levels of it as they suffice for."""
+    words = ""
+    for levels in range(_LEVELS, 0, -1):
+        words = _type_text(schema, root, levels)
+        if len(words) <= _MAX_WORDS:
+            break
+    return words
+
+
+def _type_text(schema: Any, root: Schema, levels: int) -> str:
+    if not is_object(schema):
+        return "any"
     schema = followed(schema, root)
-    if "enum" in schema:
+    if is_list(schema.get("enum")):
         return " | ".join(canonical_json(value) for value in schema["enum"])
     parts = schema.get("anyOf") or schema.get("oneOf")
-    if is_list(parts) and depth < _DEPTH:
-        return " | ".join(type_text(part, root, depth + 1) for part in parts)
+    if is_list(parts) and levels:
+        return " | ".join(_type_text(part, root, levels - 1) for part in parts)
     kind = schema.get("type")
-    if kind == "array" and depth < _DEPTH:
-        return f"[{type_text(schema.get('items', {}), root, depth + 1)}]"
-    if kind == "object" and depth < _DEPTH and is_object(schema.get("properties")):
+    if kind == "array" and levels:
+        return f"[{_type_text(schema.get('items'), root, levels - 1)}]"
+    if kind == "object" and levels and is_object(schema.get("properties")):
         fields: Sequence[str] = [
-            f"{name}: {type_text(inner, root, depth + 1)}"
+            f"{name}: {_type_text(inner, root, levels - 1)}"
             for name, inner in schema["properties"].items()
         ]
         return "{" + ", ".join(fields) + "}"
     described = schema.get("description")
     words = kind if isinstance(kind, str) else "any"
     return f"{words} ({described})" if isinstance(described, str) else words
-
-
-_DEPTH = 4

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from agentrt.ir.schema import Schema
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.arguments import arguments_problem
-from agentrt.planner.line import LineError, LineHead, is_join, read_head, read_line
+from agentrt.planner.line import LineError, LineHead, is_join, is_tool_name, read_head, read_line
 from agentrt.planner.task import Reference, Task, references
 
 MAX_LINE = 100_000
@@ -275,12 +275,17 @@ def frozen_tools(tools: Iterable[ToolSpec]) -> tuple[ToolSpec, ...]:
     """Copies whose schemas nobody else can change while a plan is under way.
 
     Raises:
-        ValueError: two have one name.
+        ValueError: two have one name, or a plan cannot call one by it.
     """
     found: dict[str, ToolSpec] = {}
     for tool in tools:
         if tool.name in found:
             raise ValueError(f"two tools are called {tool.name!r}")
+        if not is_tool_name(tool.name):
+            raise ValueError(
+                f"a plan cannot call a tool {tool.name!r}: give it a name without spaces, commas, "
+                "quotes, equals signs and parentheses"
+            )
         found[tool.name] = replace(
             tool, parameters=deepcopy(dict(tool.parameters)), output=deepcopy(dict(tool.output))
         )

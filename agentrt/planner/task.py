@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 from agentrt.ir.expression import Step
 from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.schema import Json
+
+BARE_NAME = re.compile(r"[^\s=,()\"\x00-\x1f\x7f]+")
+"""Names of arguments that need no quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class Task:
 
     def __str__(self) -> str:
         """The line of the plan, as a model should have written it."""
-        given = ", ".join(f"{name}={written(value)}" for name, value in self.arguments.items())
+        given = ", ".join(
+            f"{written_name(name)}={written(value)}" for name, value in self.arguments.items()
+        )
         return f"{self.id} {self.tool}({given})"
 
     @property
@@ -89,6 +95,11 @@ def _part(result: Json, reference: Reference) -> Json:
             raise LookupError(f"{reference} leads nowhere: task {reference.task} has no such part")
         part = found[0]
     return part
+
+
+def written_name(name: str) -> str:
+    """The name of an argument as a plan writes it: in quotes, if it would not be read without."""
+    return name if BARE_NAME.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def written(value: Any) -> str:

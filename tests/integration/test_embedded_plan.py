@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
@@ -9,6 +11,7 @@ from agentrt.dsl.decorators import tool, workflow
 from agentrt.dsl.planned import plan_and_run
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Message, Request
+from agentrt.ir.tool import ToolSpec
 from agentrt.planner import (
     GrammarLimits,
     Joined,
@@ -30,6 +33,7 @@ CONVERT = spec(
     },
     optional=("flags", "where"),
 )
+OPTIONAL = tuple(f"p{number}" for number in range(40))
 QUESTIONS = ("How much higher is the Eiffel Tower than Big Ben?", "}{ $9 join 3) \\")
 
 
@@ -52,6 +56,63 @@ async def test_the_smallest_model_always_writes_a_sound_plan_under_the_grammar()
             assert reader.is_joined
     finally:
         await backend.aclose()
+
+
+TREE = {"$ref": "#/$defs/Tree"}
+HOSTILE: list[tuple[ToolSpec, ...]] = [
+    (),
+    (
+        spec(
+            "get-x.y:z/1", dict.fromkeys(("$filter", "ids[]", "first name", 'q"x', "größe"), NUMBER)
+        ),
+    ),
+    (
+        spec(
+            "e",
+            {
+                "x": {
+                    "enum": ['a"b', "c\\d", "e\nf", "é😀", "$1", "]", "\x07\x7f", None, {"a": [1]}]
+                }
+            },
+        ),
+    ),
+    (
+        replace(
+            spec("t", {"x": TREE}),
+            parameters={
+                "properties": {"x": TREE},
+                "required": ["x"],
+                "$defs": {
+                    "Tree": {
+                        "type": "object",
+                        "properties": {"up": {"anyOf": [TREE, {"type": "null"}]}, "down": TREE},
+                        "required": ["up"],
+                    }
+                },
+            },
+        ),
+    ),
+    (spec("o", dict.fromkeys(OPTIONAL, TEXT), optional=OPTIONAL),),
+]
+
+
+@pytest.mark.parametrize("tools", HOSTILE, ids=["none", "names", "constants", "recursive", "many"])
+async def test_the_engine_takes_the_grammar_of_any_tool(tools: tuple[ToolSpec, ...]) -> None:
+    """One that it cannot parse is refused, and what is written without one is no plan."""
+    grammar = plan_grammar(tools, limits=GrammarLimits(max_tasks=2, max_text=4))
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=1024))
+    try:
+        options = LLMOptions(max_tokens=700, temperature=1.5, seed=1)
+        messages = (Message("user", QUESTIONS[0]),)
+        request = Request(messages=messages, grammar=grammar, options=options)
+        completion = await backend.complete(request)
+    finally:
+        await backend.aclose()
+    reader = PlanReader(tools)
+    reader.feed(completion.text)
+    reader.close()
+    assert reader.bad == []
+    assert reader.is_joined
 
 
 async def test_a_repair_is_the_line_that_was_asked_for() -> None:

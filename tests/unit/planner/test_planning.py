@@ -223,6 +223,19 @@ def test_a_plan_that_is_cut_off_goes_on_where_it_stopped() -> None:
     assert _names(planning.task_ended(1, Outcome(4.0))) == ["AskJoin"]
 
 
+def test_the_rest_of_a_plan_has_room_for_the_tasks_that_are_left() -> None:
+    planning = _begun(limits=PlanLimits(max_tasks=3))
+    actions = planning.plan_ended('1 height(of="A")\n2 height(of="B")\n3 hei', is_cut=True)
+    ask = actions[-1]
+    assert isinstance(ask, AskPlan)
+    assert "task-3 ::=" in ask.grammar
+    assert "task-4" not in ask.grammar
+    actions = planning.plan_ended('3 height(of="C")\n', is_cut=True)
+    ask = actions[-1]
+    assert isinstance(ask, AskPlan)
+    assert ask.grammar == 'root ::= "join"\n'
+
+
 def test_a_plan_that_ends_by_itself_needs_no_join_but_prose_is_no_plan() -> None:
     planning = _begun()
     planning.plan_ended('1 height(of="A")')
