@@ -150,11 +150,15 @@ class PrefixSharing:
         except BackendError:
             return 0  # the request itself will say what is wrong
         if one.followers or request.hints.has_followers:
-            try:
-                self._states.keep(one.text, await self._slots.save(lease.slot_id))
-            except (BackendError, OSError, KeyError, TypeError, ValueError):
-                self._states.keep(one.text, Saved())
+            self._states.keep(one.text, await self._saved(lease, computed))
         return computed
+
+    async def _saved(self, lease: Lease, computed_tokens: int) -> Saved:
+        """What the slot holds, saved; where it finds no place it was computed all the same."""
+        try:
+            return await self._slots.save(lease.slot_id, computed_tokens=computed_tokens)
+        except (BackendError, OSError, KeyError, TypeError, ValueError):
+            return Saved(computed_tokens=computed_tokens)
 
     @asynccontextmanager
     async def spare_slot(self) -> AsyncGenerator[int]:
@@ -223,11 +227,12 @@ class PrefixSharing:
             await self._set_aside(lease)
             computed = await self._slots.evaluate(lease.slot_id, prompt)
             holds = prefix
-            return await self._slots.save(lease.slot_id, computed_tokens=computed)
+            return await self._saved(lease, computed)
         finally:
             self._table.give_back(lease.slot_id, text=holds)
 
     async def _restore(self, found: Found, lease: Lease) -> None:
+        self._states.use(found.text)
         try:
             await self._set_aside(lease)
             await self._slots.restore(lease.slot_id, found.file)

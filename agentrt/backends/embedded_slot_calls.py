@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from agentrt.backends.wire import (
     request_body,
     tool_json,
 )
+from agentrt.errors import BackendError
 from agentrt.ir.request import Message, Request
 
 
@@ -50,12 +52,22 @@ class SlotCalls:
             OSError: there is no room for one.
         """
         file = self._saves.create()
-        # Broken off here, the engine may still be about to write it, so nobody removes the file
-        # before the engine has ended: see `MemoryFiles`.
-        answer = await self._post(f"slots/{slot_id}?action=save", {"filename": file})
+        saving = asyncio.create_task(self._post(f"slots/{slot_id}?action=save", {"filename": file}))
+        try:
+            # Broken off here, the engine may still be about to write it: so it is heard out.
+            answer = await asyncio.shield(saving)
+        except BaseException:
+            saving.add_done_callback(lambda done: self._remove_if_answered(file, done))
+            raise
         return Saved(
             file=file, size_bytes=int(answer["n_written"]), computed_tokens=computed_tokens
         )
+
+    def _remove_if_answered(self, file: str, saving: asyncio.Task[dict[str, Any]]) -> None:
+        """Where the engine was lost instead, only its end is certain: see `MemoryFiles`."""
+        error = asyncio.CancelledError() if saving.cancelled() else saving.exception()
+        if error is None or (isinstance(error, BackendError) and error.status is not None):
+            self._saves.remove(file)
 
     async def restore(self, slot_id: int, file: str) -> None:
         """Have a slot hold what was saved."""

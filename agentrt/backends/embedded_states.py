@@ -57,8 +57,9 @@ class SavedStates:
         return text in self._saved
 
     def use(self, text: str) -> None:
-        """It has just been of use."""
-        self._saved.move_to_end(text)
+        """It has just been of use; does nothing where it is not known."""
+        if text in self._saved:
+            self._saved.move_to_end(text)
 
     def like(self, text: str) -> Found:
         """What begins most like `text`."""

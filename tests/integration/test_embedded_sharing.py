@@ -154,6 +154,26 @@ def test_saved_prefixes_lie_in_a_private_folder_where_memory_has_no_names(
     assert sum(answer.usage.cached_tokens > SHARED_TOKENS for answer in answers) == 2
 
 
+async def test_what_finds_no_room_on_the_disk_was_computed_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Full(embedded_saves.FolderFiles):
+        def create(self) -> str:
+            name = super().create()
+            Path(self.folder, name).symlink_to("/dev/full")
+            return name
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("agentrt.backends.embedded_loading.open_save_area", Full)
+    backend = EmbeddedBackend(settings=SHARING)
+    answers = await _at_once(backend, [_ask(question) for question in QUESTIONS])
+    _, names = _below(tmp_path)
+    await backend.aclose()
+    assert [answer.usage.completion_tokens > 0 for answer in answers] == [True] * 3
+    assert [answer.usage.cached_tokens for answer in answers] == [0] * 3
+    assert names == []
+
+
 def _below(path: Path) -> tuple[list[int], list[str]]:
     """The modes of the folders below `path`, and the names of what is in them."""
     folders = list(path.iterdir())
@@ -202,6 +222,25 @@ async def test_who_follows_at_a_leaders_first_token_finds_what_it_computed(
     await backend.aclose()
     found = [answer.usage.cached_tokens > CHAPTER_TOKENS for answer in answers]
     assert found == [has_followers, has_followers, False]
+
+
+async def test_what_was_copied_last_is_given_up_last() -> None:
+    room_for_two = EmbeddedSettings(
+        slots=1, context_tokens=1024, cache_ram_mib=0, saved_prefixes_mib=14
+    )
+    backend = EmbeddedBackend(settings=room_for_two)
+
+    async def cached(name: str, question: str) -> int:
+        request = _about(name + CHAPTER, question, has_followers=True)
+        return (await backend.complete(request)).usage.cached_tokens
+
+    for name in ("First. ", "Second. "):
+        assert await cached(name, QUESTIONS[0]) < CHAPTER_TOKENS
+    assert await cached("First. ", QUESTIONS[1]) > CHAPTER_TOKENS
+    assert await cached("Third. ", QUESTIONS[0]) < CHAPTER_TOKENS
+    assert await cached("First. ", QUESTIONS[2]) > CHAPTER_TOKENS
+    assert await cached("Second. ", QUESTIONS[2]) < CHAPTER_TOKENS
+    await backend.aclose()
 
 
 async def test_what_is_computed_in_two_steps_is_answered_as_in_one() -> None:
