@@ -87,7 +87,7 @@ def test_a_recording_of_our_own_is_traffic(tmp_path: Path) -> None:
         (b'{"turns": [{"keep": 0}]}\n', "a turn without keep, tail and output"),
         (b'{"turns": ["x"]}\n', "a turn without keep, tail and output"),
         (b'{"turns": [{"keep": 1e999, "tail": "", "output": ""}]}\n', "a turn without keep"),
-        (gzip.compress(bytes(99))[:10] + b"\xff" * 9, "no lines of JSON"),
+        (gzip.compress(bytes(99), mtime=0)[:10] + b"\xff" * 9, "no lines of JSON"),
     ],
 )
 def test_files_that_are_no_traffic_are_refused_with_the_reason(
