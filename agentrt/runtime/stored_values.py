@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
-from agentrt.ir.expression import NodeId
+from agentrt.ir.expression import Expression, NodeId, Use
 from agentrt.ir.graph import Graph
 from agentrt.ir.node import BranchNode, InputNode, LoopNode, MapNode
 from agentrt.ir.tool import ToolSpec
@@ -15,6 +15,10 @@ from agentrt.store.base import NodeRecord
 
 UNKNOWN = (LookupError, AttributeError, TypeError, ValueError)
 """What looking for a value raises that the run never had."""
+
+
+_MISSING: Final = object()
+"""In place of an item that another map has failed to give: what does not need it has run."""
 
 
 @dataclass
@@ -52,7 +56,10 @@ class StoredScope:
         node = self.graph.by_id[node_id]
         match node:
             case InputNode():
-                return self.given.get(node_id, node.default)
+                value = self.given.get(node_id, node.default)
+                if value is _MISSING:
+                    raise LookupError(node_id)
+                return value
             case MapNode():
                 return [scope.output() for scope in self._inside(node)]
             case BranchNode():
@@ -78,13 +85,17 @@ class StoredScope:
 
     def _inside(self, node: MapNode | BranchNode | LoopNode) -> Iterator[StoredScope]:
         """Raises as `__getitem__` does where a value is missing."""
-        inputs = {name: self._evaluated(value) for name, value in node.inputs}
+        mapped = node.mapped if isinstance(node, MapNode) else ()
+        inputs = {
+            name: self._items(value) if name in mapped else self._evaluated(value)
+            for name, value in node.inputs
+        }
         instance = self.instance_id(node.id)
         match node:
             case MapNode():
-                count = min((len(inputs[name]) for name in node.mapped), default=0)
+                count = min((len(inputs[name]) for name in mapped), default=0)
                 for index in range(count):
-                    items = {name: inputs[name][index] for name in node.mapped}
+                    items = {name: inputs[name][index] for name in mapped}
                     yield self._body(node.body, f"{instance}[{index}].", inputs | items)
             case BranchNode():
                 is_then = bool(self._evaluated(node.condition))
@@ -112,8 +123,28 @@ class StoredScope:
             if until.output():
                 return
 
+    def _items(self, expression: Expression) -> Sequence[Any]:
+        """What a map goes over; of another map, which may have failed, each item that there is."""
+        try:
+            items: Sequence[Any] = self._evaluated(expression)
+        except UNKNOWN:
+            if not isinstance(expression, Use) or expression.path:
+                raise
+            source = self.graph.by_id[expression.node]
+            if not isinstance(source, MapNode):
+                raise
+            items = list(map(_output, self._inside(source)))
+        return items
+
     def _body(self, body: Graph, prefix: str, given: Mapping[NodeId, Any]) -> StoredScope:
         return StoredScope(body, prefix, given, self.records, self.tools)
 
     def _evaluated(self, expression: Any) -> Any:
         return evaluator(expression)(self)  # type: ignore[arg-type]  # read only
+
+
+def _output(scope: StoredScope) -> Any:
+    try:
+        return scope.output()
+    except UNKNOWN:
+        return _MISSING
