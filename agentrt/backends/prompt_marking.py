@@ -18,6 +18,8 @@ _MOST_KNOWN = 1024
 _LIKELY_USES = 2.0
 _LIKELY_GAP_S = 60.0
 _LATEST_GAP = 0.3
+# Anthropic looks for what it has cached at so many blocks before a marker, and no further.
+_LOOKED_BACK = 20
 
 
 @dataclass(slots=True)
@@ -30,9 +32,10 @@ class _Seen:
 class PromptMarking:
     """Marks what all runs have in common, and the conversation where its next turn is expected.
 
-    The first ends where the plan says that values begin that change (`Hints.stable_chars`), within a message
-    too; a request that no plan made has the second alone. How often and how soon a beginning comes
-    again is counted here; `markers` weighs it against the prices.
+    And where the turn before was marked, if that would not be found again. The first ends where the
+    plan says that values begin that change (`Hints.stable_chars`), within a message too; a request
+    that no plan made has the others alone. How often and how soon a beginning comes again is counted
+    here; `markers` weighs it against the prices.
     """
 
     def __init__(self) -> None:
@@ -44,7 +47,7 @@ class PromptMarking:
         prefixes = [] if stable is None else [self._expected(stable, _key(request, stable), now)]
         whole = _whole(request)
         if whole is not None:
-            prefixes.append(whole)
+            prefixes += [*_turn_before(request, whole), whole]
         return with_markers(body, markers(prefixes, least_tokens=_LEAST_TOKENS))
 
     def _expected(self, stable: Prefix, key: str, now: float) -> Prefix:
@@ -106,11 +109,25 @@ def stable_beginning(request: Request) -> Prefix | None:
 
 def _whole(request: Request) -> Prefix | None:
     """All of it that says something, where an answer to the next turn is expected to begin with it."""
-    hints = request.hints
-    if hints.is_last or not hints.hold_s:
+    if request.hints.is_last or not request.hints.hold_s:
         return None
+    return _up_to(request, len(request.messages))
+
+
+def _turn_before(request: Request, whole: Prefix) -> list[Prefix]:
+    """Where the turn before was marked, if too much has been said since for that to be found again."""
     messages = request.messages
-    last = next((at for at in reversed(range(len(messages))) if messages[at].content.strip()), None)
+    answered = (at for at in reversed(range(len(messages))) if messages[at].role == "assistant")
+    answer = next(answered, 0)
+    blocks = sum(1 + len(message.tool_calls) for message in messages[answer:])
+    before = _up_to(request, answer) if blocks > _LOOKED_BACK else None
+    return [] if before is None or before.message == whole.message else [before]
+
+
+def _up_to(request: Request, end: int) -> Prefix | None:
+    """What comes before message `end`, but for messages at its end that say nothing."""
+    messages = request.messages
+    last = next((at for at in reversed(range(end)) if messages[at].content.strip()), None)
     if last is None:
         return None
     chars = _tool_chars(request) + sum(_chars(message) for message in messages[: last + 1])
@@ -119,7 +136,7 @@ def _whole(request: Request) -> Prefix | None:
         tokens=chars // _CHARACTERS_PER_TOKEN,
         stability="turn",
         uses=_LIKELY_USES,
-        gap_s=hints.hold_s,
+        gap_s=request.hints.hold_s or 0.0,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from agentrt.backends.prompt_marking import PromptMarking, shared_key, stable_beginning
 from agentrt.backends.wire import request_body
 from agentrt.ir.hints import Hints
-from agentrt.ir.request import Message, Request
+from agentrt.ir.request import Message, Request, ToolCall
 
 RULES = "r" * 6000
 
@@ -78,3 +78,16 @@ def test_a_turn_that_ends_with_an_empty_result_is_marked_at_what_says_something(
     request = Request(messages=said, hints=Hints(hold_s=5.0))
     body = PromptMarking().marked(request_body(request, model="m"), request, now=0.0)
     assert ["cache_control" in str(each) for each in body["messages"]] == [False, True, False]
+
+
+@pytest.mark.parametrize(("calls", "marked"), [(3, [5]), (9, [11]), (10, [1, 12]), (40, [1, 42])])
+def test_where_much_was_called_at_once_the_turn_before_is_marked_again(
+    calls: int, marked: list[int]
+) -> None:
+    made = tuple(ToolCall(str(number), "look", "{}") for number in range(calls))
+    results = [Message("tool", f"result {number}", (), str(number)) for number in range(calls)]
+    said = [Message("system", "s"), Message("user", RULES), Message("assistant", "So.", made)]
+    request = Request(messages=(*said, *results), hints=Hints(hold_s=5.0))
+    body = PromptMarking().marked(request_body(request, model="m"), request, now=0.0)
+    found = [at for at, each in enumerate(body["messages"]) if "cache_control" in str(each)]
+    assert found == marked
