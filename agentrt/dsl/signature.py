@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from agentrt.dsl.value_type import ValueType, value_type
+from agentrt.dsl.value_type import ValueType, type_name, value_type
 from agentrt.errors import AgentRTError, DefinitionError, SchemaError
 
 NO_DEFAULT: Final = inspect.Parameter.empty
@@ -148,12 +148,17 @@ def checked_name(name: str) -> str:
     Raises:
         DefinitionError: it cannot.
     """
-    if not _NAME.match(str(name)):
+    if not is_name(str(name)):
         raise DefinitionError(
             f"{name!r} cannot be a name in a graph: letters, digits, _ and - only, not starting "
             "with a digit; give one with `name=`"
         )
     return name
+
+
+def is_name(text: str) -> bool:
+    """Whether it can be a node's name, alone."""
+    return _NAME.match(text) is not None
 
 
 def _parameters(function: Callable[..., Any], name: str) -> Iterable[inspect.Parameter]:
@@ -197,8 +202,9 @@ def _checked_default(parameter: inspect.Parameter, annotation: Any, name: str) -
     try:
         return value_type(annotation).check(parameter.default)
     except SchemaError as error:
+        way_out = f"; write `{type_name(annotation)} | None`" if parameter.default is None else ""
         raise DefinitionError(
-            f"{name}: the default of {parameter.name!r} does not fit: {error}"
+            f"{name}: the default of {parameter.name!r} does not fit: {error}{way_out}"
         ) from error
 
 
@@ -222,10 +228,12 @@ def _visible_names(function: Callable[..., Any]) -> dict[str, Any]:
     while frame is not None and frame.f_globals.get("__name__", "").startswith("agentrt.dsl"):
         frame = frame.f_back
     inner = inspect.unwrap(function)
+    code: CodeType | None = getattr(inner, "__code__", None)
     names: dict[str, Any] = {}
-    for scope in reversed(list(_scopes(frame))):
+    if frame is not None and frame.f_code.co_name != "<module>":
+        names.update(frame.f_locals)  # where it is decorated
+    for scope in reversed(list(_scopes_around(code, frame))):
         names.update(scope)
-    code = getattr(inner, "__code__", None)
     for free, cell in zip(
         getattr(code, "co_freevars", ()), getattr(inner, "__closure__", None) or (), strict=False
     ):
@@ -236,11 +244,10 @@ def _visible_names(function: Callable[..., Any]) -> dict[str, Any]:
     return names
 
 
-def _scopes(frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
-    """The names of a running function, and of those it is written in that run too; inner first."""
-    inner: CodeType | None = None
-    while frame is not None and frame.f_code.co_name != "<module>":
-        if inner is None or inner in frame.f_code.co_consts:
-            inner = frame.f_code
+def _scopes_around(code: CodeType | None, frame: FrameType | None) -> Iterator[Mapping[str, Any]]:
+    """The names in the functions that `code` is written in, as far as they still run; inner first."""
+    while code is not None and frame is not None:
+        if frame.f_code.co_name != "<module>" and code in frame.f_code.co_consts:
+            code = frame.f_code
             yield frame.f_locals
         frame = frame.f_back

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agentrt.dsl.marks import mark_text, new_nonce
 from agentrt.dsl.ref import Ref, describe, label
+from agentrt.dsl.signature import is_name
 from agentrt.dsl.value_type import ValueType, value_type
 from agentrt.errors import DefinitionError, TraceError
 from agentrt.ir.expression import Const, Expression, NodeId, Use
@@ -141,7 +142,16 @@ class Tracer:
     def add_input(
         self, name: str, annotation: Any, *, is_required: bool = True, default: Any = None
     ) -> Ref:
-        """A parameter of this graph, as a symbolic value."""
+        """A parameter of this graph, as a symbolic value.
+
+        Raises:
+            DefinitionError: its name cannot be a node's.
+        """
+        if not is_name(name):
+            raise DefinitionError(
+                f"{self.name}: the parameter {name!r} becomes a node of the graph, whose names are of "
+                "the letters A to Z, digits, _ and -: rename the parameter"
+            )
         self._ids.add(name)
         schema = value_type(annotation).schema
         self._inputs[name] = InputNode(
@@ -200,7 +210,7 @@ class Tracer:
         """Named after the outer value."""
         base = "value"
         if isinstance(outer, Use):
-            named = [step for step in outer.path if isinstance(step, str) and step.isidentifier()]
+            named = [step for step in outer.path if isinstance(step, str) and is_name(step)]
             base = named[-1] if named else outer.node.rpartition(".")[2]
         name, count = base, self._captured_names.get(base, 1)
         while name in self._ids or (self._captures and name in self._captures.taken):

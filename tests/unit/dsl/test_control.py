@@ -534,6 +534,37 @@ def test_a_value_put_together_outside_is_captured_whole_and_once() -> None:
     assert [each.id for each in node.otherwise.nodes] == ["value", "small"]
 
 
+def test_names_that_cannot_be_a_node_s_are_given_another_or_refused() -> None:
+    class Room(BaseModel):
+        größe: int  # noqa: PLC2401  the point of it
+        text: str = ""
+
+    @tool(effects="none")
+    def measure(größe: int) -> Room:  # noqa: PLC2401
+        raise NotImplementedError
+
+    def body(topic: str) -> int:
+        room = measure(3)
+        return branch(is_hard(topic), then=lambda: room.größe, otherwise=lambda: score(room.text))
+
+    node = last(body)
+    assert isinstance(node, BranchNode)
+    assert node.inputs == (
+        ("text", Use("measure", ("text",))),
+        ("measure", Use("measure", ("größe",))),
+    )
+
+    def mapped(topic: str) -> list[Room]:
+        return measure.map([1, 2])
+
+    def parameter(größe: int) -> Room:  # noqa: PLC2401
+        return measure(größe)
+
+    for wrong in (mapped, parameter):
+        with pytest.raises(DefinitionError, match=r"the parameter 'größe' .*rename the parameter"):
+            last(wrong)
+
+
 def test_a_body_may_use_very_many_outer_values() -> None:
     """Each gets a name of its own; looking for it among all names each time takes minutes."""
     many = 30_000

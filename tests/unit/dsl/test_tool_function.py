@@ -288,6 +288,14 @@ def test_a_default_of_the_wrong_type_is_refused() -> None:
         tool(wrong)
 
 
+def test_a_default_of_none_says_what_to_annotate() -> None:
+    def wrong(limits: list[int] = None) -> str:  # type: ignore[assignment]  # noqa: RUF013
+        return ""
+
+    with pytest.raises(DefinitionError, match=r"'limits' does not.*write `list\[int\] \| None`"):
+        tool(wrong)
+
+
 def test_generators_are_refused() -> None:
     def stream(query: str) -> Iterator[str]:
         yield query
