@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from agentrt.dsl.workflow import Workflow
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -69,3 +72,12 @@ def test_basedpyright_reports_exactly_the_wrong_uses(samples: list[Path], tmp_pa
         if each["severity"] == "error"
     }
     assert found == expected(samples), output
+
+
+def test_the_right_uses_are_right_while_tracing_too(samples: list[Path]) -> None:
+    uses = runpy.run_path(str(samples[0]))
+    workflows = [each for each in uses.values() if isinstance(each, Workflow)]
+    for each in workflows:
+        static = {p.name: 2 for p in each.signature.parameters.values() if p.is_static}
+        each.trace(static).graph.lint()
+    assert [each.name for each in workflows] == ["research", "drafts", "typed", "outer"]
