@@ -159,7 +159,7 @@ class _Stream(httpx2.AsyncByteStream):
         """
         await self._first.wait()
         if not self._has_text:
-            await self._task
+            await self._completed()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async with aclosing(self._events()) as events:
@@ -173,6 +173,17 @@ class _Stream(httpx2.AsyncByteStream):
         # Its failure was told, or nobody is listening any more.
         await asyncio.wait([self._task])
         _ = self._task.cancelled() or self._task.exception()
+
+    async def _completed(self) -> Completion:
+        """What `complete` answered.
+
+        Raises:
+            httpx2.ReadError: the transport was closed. Who reads is not cancelled by that.
+        """
+        await asyncio.wait([self._task])
+        if self._task.cancelled():
+            raise httpx2.ReadError("the client was closed")
+        return self._task.result()
 
     async def _produce(self, complete: Complete) -> Completion:
         try:
@@ -193,7 +204,7 @@ class _Stream(httpx2.AsyncByteStream):
             self._sent += piece
             yield text_chunk(piece, self._stamp)
         try:
-            completion = await self._task
+            completion = await self._completed()
         except AgentRTError as error:
             yield {"error": _error_json(error)}
             return

@@ -6,7 +6,7 @@ import asyncio
 
 import openai
 import pytest
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
 
 from agentrt.backends.base import OnChunk
 from agentrt.backends.loopback import openai_client
@@ -295,6 +295,26 @@ async def test_closing_a_stream_or_the_client_cancels_the_request() -> None:
         assert running == 1
     assert running == 0
     await left.close()
+
+
+async def test_who_reads_from_a_client_that_is_closed_gets_an_error_and_is_not_cancelled() -> None:
+    async def complete(request: Request, on_chunk: OnChunk | None) -> Completion:
+        assert on_chunk is not None
+        on_chunk(Chunk("first"))
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async with openai_client(complete) as client:
+        stream = await client.chat.completions.create(model="m", messages=HI, stream=True)
+        reading = asyncio.create_task(_read_to_its_end(stream))
+        await asyncio.sleep(0)
+    with pytest.raises(openai.APIConnectionError):
+        await reading
+
+
+async def _read_to_its_end(stream: openai.AsyncStream[ChatCompletionChunk]) -> None:
+    async for _ in stream:
+        pass
 
 
 async def test_a_bug_in_between_is_not_swallowed() -> None:
