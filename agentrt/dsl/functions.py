@@ -11,7 +11,7 @@ from agentrt.dsl import tool_arguments
 from agentrt.dsl.arguments import expression_of
 from agentrt.dsl.options import ToolOptions, checked_options
 from agentrt.dsl.ref import Ref
-from agentrt.dsl.signature import Signature, checked_name, read_signature, shown_name
+from agentrt.dsl.signature import Signature, checked_name, read_signature, refuse_prompt, shown_name
 from agentrt.dsl.traceable import Traceable
 from agentrt.dsl.tracer import Tracer, current_tracer
 from agentrt.dsl.value_type import ValueType, value_type
@@ -125,6 +125,7 @@ def make_tool(
     """
     given = checked_options(options, ToolOptions, shown_name(function))
     signature = read_signature(function, name=given.pop("name", None))
+    refuse_prompt(signature)
     bare = inspect.unwrap(function)
     if inspect.isgeneratorfunction(bare) or inspect.isasyncgenfunction(bare):
         raise DefinitionError(f"{signature.name}: a generator cannot be a tool; return a list")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from agentrt.dsl.value_type import ValueType, type_name, value_type
 from agentrt.errors import AgentRTError, DefinitionError, SchemaError
+from agentrt.ir.prompt import Prompt
 
 NO_DEFAULT: Final = inspect.Parameter.empty
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*\Z")
@@ -142,13 +143,26 @@ def names_of(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
+def refuse_prompt(signature: Signature) -> None:
+    """For what runs or calls, and does not write prompts.
+
+    Raises:
+        DefinitionError: it is annotated to return a prompt.
+    """
+    if (typing.get_origin(signature.result) or signature.result) is Prompt:
+        raise DefinitionError(
+            f"{signature.name} returns a Prompt, which is for a model: decorate it with `@llm`, or with "
+            "`@agent` if the model may call tools"
+        )
+
+
 def checked_name(name: str) -> str:
     """`name`, if it can be a node's.
 
     Raises:
         DefinitionError: it cannot.
     """
-    if not is_name(str(name)):
+    if not isinstance(name, str) or not is_name(name):  # pyright: ignore[reportUnnecessaryIsInstance]  # authors without a type checker
         raise DefinitionError(
             f"{name!r} cannot be a name in a graph: letters, digits, _ and - only, not starting "
             "with a digit; give one with `name=`"

@@ -14,7 +14,7 @@ from agentrt.dsl.binding import Bindings, Traced
 from agentrt.dsl.location import say_where
 from agentrt.dsl.marks import has_marks, readable
 from agentrt.dsl.ref import WAY_OUT, Ref, describe
-from agentrt.dsl.signature import Signature, checked_name, read_signature
+from agentrt.dsl.signature import Signature, checked_name, read_signature, refuse_prompt
 from agentrt.dsl.traceable import Traceable
 from agentrt.dsl.tracer import Tracer, current_tracer, tracing
 from agentrt.dsl.value_type import ValueType, value_type
@@ -270,6 +270,7 @@ def make_workflow(
         DefinitionError: the function cannot be a workflow.
     """
     signature = read_signature(function, name=name, static=static)
+    refuse_prompt(signature)
     bare = inspect.unwrap(function)
     if inspect.iscoroutinefunction(bare):
         raise DefinitionError(

@@ -234,6 +234,15 @@ def test_what_wraps_a_function_is_as_good_as_one() -> None:
     assert not tool(logged(plain)).is_async
 
 
+def test_what_returns_a_prompt_is_for_a_model() -> None:
+    def ask(topic: str) -> Prompt[str]:
+        return Prompt(topic)
+
+    for decorate in (tool, workflow):
+        with pytest.raises(DefinitionError, match="ask returns a Prompt.*decorate it with `@llm`"):
+            decorate(ask)
+
+
 def test_one_static_name_may_be_given_alone() -> None:
     def drafts(topic: str, count: int) -> list[str]:
         return [topic] * count

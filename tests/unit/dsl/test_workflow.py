@@ -785,3 +785,5 @@ def test_options_rename_a_workflow() -> None:
     renamed = research.options(name="study")
     assert renamed.trace().graph.name == "study"
     assert research.trace().graph.name == "research"
+    with pytest.raises(DefinitionError, match="None cannot be a name in a graph"):
+        research.options(name=None)  # type: ignore[arg-type]
