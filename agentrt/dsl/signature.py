@@ -162,7 +162,8 @@ def checked_name(name: str) -> str:
     Raises:
         DefinitionError: it cannot.
     """
-    if not isinstance(name, str) or not is_name(name):  # pyright: ignore[reportUnnecessaryIsInstance]  # authors without a type checker
+    given: Any = name  # authors without a type checker
+    if not isinstance(given, str) or not is_name(given):
         raise DefinitionError(
             f"{name!r} cannot be a name in a graph: letters, digits, _ and - only, not starting "
             "with a digit; give one with `name=`"

@@ -81,7 +81,10 @@ class _Linter:
         topological_order(graph)
 
     def _error(self, where: str, problem: str) -> GraphError:
-        return GraphError(f"graph {self._top.name!r}, {where.rstrip('.') or 'top'!r}: {problem}")
+        place = _clipped(where.rstrip(".") or "top", 400)
+        return GraphError(
+            f"graph {_clipped(self._top.name, 100)!r}, {place!r}: {_clipped(problem, 1000)}"
+        )
 
     def _check_ids(self, graph: Graph, prefix: str) -> None:
         seen: set[str] = set()
@@ -250,6 +253,11 @@ def _body_problems(name: str, body: Graph, given: set[str]) -> Iterator[str]:
     for parameter in body.inputs:
         if parameter.id not in given:
             yield f"the input {parameter.id!r} of its {name} is given no value"
+
+
+def _clipped(text: str, length: int) -> str:
+    """Names of a graph that was read from a file may be megabytes."""
+    return text if len(text) <= length else f"{text[:length]}…"
 
 
 def _names(inputs: Inputs) -> set[str]:

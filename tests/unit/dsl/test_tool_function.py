@@ -239,7 +239,7 @@ def test_what_returns_a_prompt_is_for_a_model() -> None:
         return Prompt(topic)
 
     for decorate in (tool, workflow):
-        with pytest.raises(DefinitionError, match="ask returns a Prompt.*decorate it with `@llm`"):
+        with pytest.raises(DefinitionError, match=r"ask returns a Prompt.*decorate it with `@llm`"):
             decorate(ask)
 
 

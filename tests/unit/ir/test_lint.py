@@ -376,6 +376,19 @@ def test_an_id_of_many_parts_is_looked_at_once() -> None:
         graph(Q, _branch(id=dotted), parameter(f"{dotted}.then"), _branch()).lint()
 
 
+def test_a_message_is_short_whatever_the_names() -> None:
+    name = "a" * MANY
+    node = replace(search(name, Use(name * 2)), tool=name * 3)
+    for wrong in (
+        graph(node),
+        replace(graph(node), name=name, tools={}),
+        graph(Q, search(name, Use(name * 2))),
+    ):
+        with pytest.raises(GraphError) as caught:
+            wrong.lint()
+        assert len(str(caught.value)) < 2000
+
+
 def test_an_agent_may_be_shown_very_many_tools() -> None:
     names = tuple(f"t{at}" for at in range(MANY // 2))
     tools = {name: ToolSpec(name=name) for name in names}
