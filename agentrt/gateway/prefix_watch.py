@@ -19,6 +19,8 @@ from agentrt.runtime.prompt_text import message_text, tool_text
 _PROMPTS = 8
 _BREAKS = 32
 _BEFORE = BLOCK_CHARACTERS // 2
+# Messages that less than a block of text, the part that is in none, may have: each has its role.
+_IN_A_BLOCK = BLOCK_CHARACTERS // len(message_text(Message("user", ""))) + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +85,10 @@ class PrefixWatch:
         # All prompts of a program may begin with its salt, which is nothing that they say.
         same = max(shared - prompt.salt_blocks, 0)
         self.shared_characters += same * BLOCK_CHARACTERS
-        now = _Earlier(prompt.chain, prompt.tools, array("q", map(_hash, prompt.messages)))
+        lost = 0 if best is None else block_count(best.chain) - shared
+        now = _Earlier(prompt.chain, prompt.tools, _hashes(prompt, best if lost <= 0 else None))
         if best is not None:
             is_same = _same_tools(best.tools, now.tools)
-            lost = block_count(best.chain) - shared
             # A prompt that begins anew is another conversation, and that is no break; tools say else.
             if lost > 0 and (same > 0 or (not is_same and _names(best) == _names(now))):
                 self.broken += 1
@@ -210,6 +212,12 @@ def _same_tools(old: tuple[ToolSpec, ...], new: tuple[ToolSpec, ...]) -> bool:
 
 def _shown(tool: ToolSpec) -> tuple[str, str, Any]:
     return tool.name, tool.description, tool.parameters
+
+
+def _hashes(prompt: Measured, before: _Earlier | None) -> array[int]:
+    """Of its messages; those that are surely in the blocks of `before`, which it goes on from, are known."""
+    known = array("q") if before is None else before.messages[:-_IN_A_BLOCK]
+    return known + array("q", map(_hash, prompt.messages[len(known) :]))
 
 
 def _hash(message: Message) -> int:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agentrt.gateway.prefix_watch import prefix_view
+from agentrt.gateway.prefix_watch import PrefixWatch, prefix_view
 from agentrt.gateway.turns import Caller
-from agentrt.ir.request import Message
+from agentrt.ir.request import Completion, Message
 from agentrt.ir.tool import ToolSpec
+from agentrt.runtime.fleet import Served
+from agentrt.runtime.prompt_chains import PromptChains
 from tests.unit.gateway.turns_world import Server, World, calling
 
 LONG = "a rule that matters. " * 20
@@ -106,3 +110,28 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_nobody_sees_the_programs_of_another_tenant() -> None:
     assert _seen(LONG, tenant="other") == {}
+
+
+@given(
+    lengths=st.lists(st.integers(0, 90), min_size=8, max_size=40),
+    at=st.integers(0, 39),
+    salt=st.sampled_from(["", "s"]),
+)
+def test_of_a_conversation_that_has_grown_the_first_message_that_changed_is_told(
+    lengths: list[int], at: int, salt: str
+) -> None:
+    said = [Message("user", chr(97 + n % 26) * length) for n, length in enumerate(lengths)]
+    at = min(at, len(said) - 1)
+    watch, chains = PrefixWatch(), PromptChains()
+
+    def see(*messages: Message) -> None:
+        prompt = chains.measured((), messages, salt=salt)
+        watch.served(Served("c", "", Completion(), prompt, prompt, 0.0))
+
+    for end in range(1, len(said) + 1):
+        see(*said[:end])
+    assert watch.broken == 0
+    see(*said[:at], Message("user", "!" + said[at].content), *said[at + 1 :])
+    assert [each.message for each in watch.breaks] in ([at], [])
+    shared = sum(len(message.content) + 6 for message in said[:at]) + 6
+    assert len(watch.breaks) == 1 or shared < 64 or sum(lengths) + 6 * len(said) < shared + 64
