@@ -154,7 +154,13 @@ def _item_types(annotation: Any, count: int) -> list[Any] | None:
 def _fields(
     value: dict[Any, Any], expected: ValueType[Any], tracer: Tracer, place: tuple[str, str]
 ) -> Expression:
-    field_types = _field_types(unwrapped(expected.annotation), value)
+    annotation = unwrapped(expected.annotation)
+    field_types = _field_types(annotation, value)
+    if field_types is None and members(annotation) is not None:
+        raise TraceError(
+            f"{_at(place)}: a {expected.name} cannot be put together from symbolic values in a dict; "
+            "build it in a `@tool` that takes them as arguments"
+        )
     if field_types is None:
         raise _misfit(f"a dict with keys {', '.join(map(repr, value))}", expected, place)
     node, part = place

@@ -290,6 +290,7 @@ def test_a_constant_of_the_wrong_type_is_refused_with_node_parameter_and_value(
         ({"anything": lambda q: {f"{q}": q}}, "must be a constant str"),
         ({"anything": lambda q: {f"{q}": 1}}, "cannot be a key"),
         ({"anything": lambda q: Span(q, 1)}, "a Span cannot hold symbolic values"),
+        ({"point": lambda q: {"x": count(q)}}, "a Point cannot be put together.*`@tool`"),
         ({"point": lambda q: Point.model_construct(x=q)}, "a Point cannot hold symbolic values"),
     ],
 )
