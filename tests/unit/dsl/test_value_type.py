@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime
 import enum
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Never, NewType
 
 import pytest
 from annotated_types import Ge
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
+from typing_extensions import TypeAliasType
 
 from agentrt.dsl.value_type import ValueType, value_type
 from agentrt.errors import SchemaError
@@ -30,6 +31,8 @@ class Weekday(enum.StrEnum):
     MONDAY = "monday"
 
 
+Count = TypeAliasType("Count", int)
+Weights = TypeAliasType("Weights", list[float])
 Key = NewType("Key", str)
 Length = NewType("Length", float)
 
@@ -71,6 +74,11 @@ class Span:
         (datetime.date, datetime.date(2026, 1, 2), "2026-01-02"),
         (Any, {"a": [1, None]}, {"a": [1, None]}),
         (Annotated[int, Ge(0)], 3, 3),
+        (Count, 3, 3),
+        (Weights | None, [1.5], [1.5]),
+        (JsonValue, {"a": [1, "b", None]}, {"a": [1, "b", None]}),
+        (Iterable[str], ["a"], ["a"]),
+        (Sequence[str], ["a"], ["a"]),
         (list[Never], [], []),
     ],
 )
@@ -112,6 +120,13 @@ def test_values_widen(annotation: Any, value: Any, checked: Any) -> None:
         (float, True, "expected float"),
         (float, float("nan"), "finite"),
         (list[float], [float("inf")], "finite"),
+        (Sequence[int], ["1"], r"expected Sequence\[int\]: 0: "),
+        (Sequence[float], [float("nan")], "finite"),
+        (Mapping[str, int], {"a": "1"}, r"expected Mapping\[str, int\]: a: "),
+        (Iterable[int], ["1"], r"expected Iterable\[int\]: 0: "),
+        (Count, "3", "expected Count"),
+        (Count | None, "3", "expected"),
+        (Weights, ["1"], "expected Weights: 0: "),
         (Length, float("nan"), "expected Length: .*finite"),
         (Length, "1", "expected Length"),
         (list[Key | None], [3], "expected"),
