@@ -5,8 +5,10 @@ It runs inside the engine's process (`agentrt.backends.vllm_holds`), so it impor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(slots=True, eq=False)
@@ -191,3 +193,14 @@ class HoldLedger:
     def _forget_if_idle(self, program: str, known: _Program) -> None:
         if not known.holds and known.waiting == 0:
             self._programs.pop(program, None)
+
+
+def seconds(value: Any) -> float | None:
+    """Seconds from 0 on, whatever a client sends; None: no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        given = float(value)
+    except OverflowError:  # a number of hundreds of digits
+        return math.inf if value > 0 else 0.0
+    return None if math.isnan(given) else max(0.0, given)

@@ -19,7 +19,6 @@ context goes whose program returns last. Requests without these arguments are se
 
 from __future__ import annotations
 
-import math
 import time
 from typing import Any
 
@@ -27,7 +26,7 @@ from vllm.logger import init_logger
 from vllm.v1.core.sched.async_scheduler import AsyncScheduler
 from vllm.v1.core.sched.scheduler import Scheduler
 
-from agentrt.backends.hold_ledger import HoldLedger
+from agentrt.backends.hold_ledger import HoldLedger, seconds
 
 logger = init_logger("vllm.agentrt")
 
@@ -76,7 +75,7 @@ class _Holds:
         said = _said(request)
         blocks = self._context(request)
         needless = self._ledger.ended(
-            program, blocks, now=time.monotonic(), hold_s=_seconds(said.get("agentrt_hold_s"))
+            program, blocks, now=time.monotonic(), hold_s=seconds(said.get("agentrt_hold_s"))
         )
         if said.get("agentrt_last"):
             needless = tuple(dict.fromkeys((*needless, *self._ledger.finish(program))))
@@ -144,10 +143,3 @@ def _said(request: Any) -> dict[str, Any]:
 def _program(request: Any) -> str:
     name = _said(request).get("agentrt_program")
     return name if isinstance(name, str) and len(name) <= _LONGEST_NAME else ""
-
-
-def _seconds(value: Any) -> float | None:
-    """Seconds from 0 on, whatever a client sends; None: no number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-        return None
-    return max(0.0, float(value))

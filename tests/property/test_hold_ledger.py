@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from agentrt.backends.hold_ledger import HoldLedger
+from agentrt.backends.hold_ledger import HoldLedger, seconds
 
 PROGRAMS = st.sampled_from(["a", "b", "c"])
 CONTEXTS = st.lists(st.integers(1, 12), unique=True, max_size=8)
@@ -203,3 +206,23 @@ def test_with_no_budget_nothing_is_held(budget: int, contexts: list[tuple[str, l
     for program, context in contexts:
         run(holds, program, *context)
         assert holds.held_blocks <= max(budget, 0)
+
+
+@pytest.mark.parametrize(
+    ("sent", "heard"),
+    [
+        (7, 7.0),
+        (0.5, 0.5),
+        (-3, 0.0),
+        (10**400, math.inf),
+        (-(10**400), 0.0),
+        (math.inf, math.inf),
+        (math.nan, None),
+        (True, None),
+        ("7", None),
+        (None, None),
+        ([7], None),
+    ],
+)
+def test_seconds_are_seconds_whatever_a_client_sends(sent: Any, heard: float | None) -> None:
+    assert seconds(sent) == heard
