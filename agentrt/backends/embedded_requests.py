@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import replace
 
 from agentrt.backends.base import OnChunk
-from agentrt.backends.embedded_schema import constrainable, plain_parameters
+from agentrt.backends.embedded_schema import constrainable, plain_parameters, safe_parameters
 from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.openai_http import OpenAIBackend
 from agentrt.backends.wire import response_format, tool_json
@@ -49,7 +49,7 @@ class EngineRequests:
             ),
         )
         messages = tuple(map(with_readable_calls, request.messages))
-        tools = tuple(map(self._plain_where_refused, request.tools))
+        tools = tuple(map(self._usable, request.tools))
         return replace(request, options=options, messages=messages, tools=tools)
 
     async def complete(
@@ -66,7 +66,7 @@ class EngineRequests:
             raise
         except RequestRejected:
             await self._look_at_tools(http, request.tools)
-            tools = tuple(map(self._plain_where_refused, request.tools))
+            tools = tuple(map(self._usable, request.tools))
             if tools == request.tools:
                 raise
         return await self._constrained(http, replace(request, tools=tools), on_chunk)
@@ -99,10 +99,11 @@ class EngineRequests:
             except RequestRejected:
                 self._refused_tools.add(tool.parameters)
 
-    def _plain_where_refused(self, tool: ToolSpec) -> ToolSpec:
-        if tool.parameters not in self._refused_tools:
-            return tool
-        return replace(tool, parameters=plain_parameters(tool.parameters))
+    def _usable(self, tool: ToolSpec) -> ToolSpec:
+        safe = safe_parameters(tool.parameters)
+        if safe in self._refused_tools:
+            safe = plain_parameters(tool.parameters)
+        return tool if safe == tool.parameters else replace(tool, parameters=safe)
 
 
 class _Refused:

@@ -8,6 +8,7 @@ is left out here; the answer is checked against the whole schema by whoever aske
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,12 +25,39 @@ _NAMED = {"properties", "$defs", "definitions"}
 _VERBATIM = {"enum", "const", "required", "examples", "default"}
 _PLAIN_TYPES = {"array", "boolean", "integer", "number", "object", "string"}
 _MAX_BOUND = 2**53
+_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+# Keys of the lower bounds of something, and of the upper ones.
+_RANGES = (
+    (("minItems",), ("maxItems",)),
+    (("minLength",), ("maxLength",)),
+    (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
+)
+# Of parts of a pattern that may occur or not. With 32 after one another a token took three times as
+# long as without, with 64 more than 25 s.
+_MAX_OPTIONAL = 16
 
 
 def constrainable(schema: Schema) -> Schema | None:
     """`schema` without what the engine cannot use; None: it is better not constrained at all."""
-    slim: Schema = _slim(schema)
-    return slim if len(canonical_json(slim)) <= _MAX_SCHEMA_CHARS else None
+    try:
+        slim: Schema = _slim(schema)
+        written = canonical_json(slim)
+        written.encode()
+    except (ValueError, RecursionError):  # text that cannot be sent, or deeper than anybody means
+        return None
+    return slim if len(written) <= _MAX_SCHEMA_CHARS else None
+
+
+def safe_parameters(parameters: Schema) -> Schema:
+    """The schema of a tool's arguments without what the engine cannot use; of any length.
+
+    Where the model's template marks calls, the engine holds their arguments to a grammar as well.
+    """
+    try:
+        slim: Schema = _slim(parameters)
+    except RecursionError:
+        return plain_parameters(parameters)
+    return slim
 
 
 def plain_parameters(schema: Schema) -> Schema:
@@ -63,7 +91,7 @@ def _slim(value: Any) -> Any:
             slim: dict[str, Any] = {}
             for key, item in cast("Mapping[str, Any]", value).items():
                 slim |= _slim_keyword(key, item)
-            return slim
+            return _without_empty_ranges(slim)
         case _:
             return value
 
@@ -79,10 +107,35 @@ def _slim_keyword(key: str, value: Any) -> dict[str, Any]:
     return {key: _slim(value)} if _is_usable(key, value) else {}
 
 
+def _without_empty_ranges(schema: dict[str, Any]) -> dict[str, Any]:
+    """Nothing fits between bounds that cross, and the engine looks for it for ever, or breaks."""
+    for low, high in _RANGES:
+        least = [_whole(key, schema[key]) for key in low if _is_number(schema.get(key))]
+        most = [_whole(key, schema[key]) for key in high if _is_number(schema.get(key))]
+        if least and most and max(least) > min(most):
+            schema = {key: value for key, value in schema.items() if key not in low + high}
+    return schema
+
+
+def _whole(key: str, bound: float) -> int:
+    """The first whole number within a bound."""
+    match key:
+        case "exclusiveMinimum":
+            return math.floor(bound) + 1
+        case "exclusiveMaximum":
+            return math.ceil(bound) - 1
+        case _:
+            return math.ceil(bound) if key.startswith("min") else math.floor(bound)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_usable(key: str, value: Any) -> bool:
     if key in _COUNTED:
-        return isinstance(value, int) and value <= _MAX_REPETITIONS
-    if key in {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}:
+        return isinstance(value, int) and 0 <= value <= _MAX_REPETITIONS
+    if key in _BOUNDS:
         return isinstance(value, int | float) and abs(value) < _MAX_BOUND
     return True
 
@@ -90,8 +143,8 @@ def _is_usable(key: str, value: Any) -> bool:
 def _plain_pattern(pattern: Any) -> dict[str, str]:
     """`pattern` in the words the engine knows, or nothing.
 
-    It must be anchored at both ends, without look-around, without escapes other than of punctuation
-    and without repetitions that multiply.
+    It must be anchored at both ends, without look-around, without escapes other than of punctuation,
+    without repetitions that multiply and with few of them.
     """
     if not isinstance(pattern, str):
         return {}
@@ -104,6 +157,7 @@ def _plain_pattern(pattern: Any) -> dict[str, str]:
         and in_class is None
         and re.search(r"\\[A-Za-z0-9]|\)[*+{]", plain) is None
         and sum(counts) <= _MAX_REPETITIONS
+        and len(re.findall(r"(?<!\\)[?*+{]", plain)) <= _MAX_OPTIONAL
         and _compiles(plain)
     )
     return {"pattern": plain} if is_plain else {}
