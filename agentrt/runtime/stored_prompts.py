@@ -187,7 +187,7 @@ def _turns(node: AgentNode, scope: StoredScope) -> Iterator[StoredPrompt]:
             tools=tools,
             options=node.options,
         )
-        said = _said(scope.records, agent_id, turn, {each.name for each in tools})
+        said = _said(scope.records, agent_id, turn, set(node.tools))
         if not said:
             return
         for message, origin in said:

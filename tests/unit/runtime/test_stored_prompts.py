@@ -208,6 +208,34 @@ async def test_calls_of_models_that_give_no_ids_are_written_with_those_that_were
     ]
 
 
+async def test_agents_that_are_shown_tools_of_others_are_written_as_they_were_asked() -> None:
+    @agent(tools=[look], layout="S3")
+    def looks(text: str) -> Prompt[str]:
+        return Prompt(f"Look {text}")
+
+    @agent(tools=[now], layout="S3")
+    def waits(text: str) -> Prompt[str]:
+        return Prompt(f"Wait {text}")
+
+    @workflow
+    def both(text: str) -> str:
+        return waits(looks(text))
+
+    def script(request: Request) -> str | Completion:
+        if len(request.messages) > 1:
+            return "done"
+        return _calls(("1", "look", '{"query": "q"}'), ("2", "now", "{}"))
+
+    backend, store = ScriptedBackend(script), MemoryStore()
+    async with Runtime(backend, store=store) as runtime:
+        await runtime.start(both.bind("it"), run_id="run").wait()
+    written = prompts_of(await store.load("run"))
+    assert [len(each.tools) for each in backend.requests] == [2, 2, 2, 2]
+    for request in backend.requests:
+        prompt = written[request.node_id]
+        assert (prompt.messages, prompt.tools) == (request.messages, request.tools)
+
+
 async def test_an_answer_that_was_asked_for_again_is_not_taken_for_its_first_prompt() -> None:
     @workflow
     def planning(text: str) -> Plan:
