@@ -21,7 +21,7 @@ from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.engine_pages import asked_of
 from agentrt.backends.server_kind import LLAMACPP
 from agentrt.backends.written_calls import HeldBackCalls, with_written_calls
-from agentrt.errors import BackendError, BackendUnavailable
+from agentrt.errors import BackendError, BackendUnavailable, ModelUnavailable
 from agentrt.ir.request import Capabilities, Chunk, Completion, Request
 
 __all__ = ["EmbeddedBackend", "EmbeddedSettings"]
@@ -159,7 +159,11 @@ class EmbeddedBackend:
         await running.http.aclose()
         await asyncio.to_thread(running.engine.close)
         self.drafting.turn()
-        engine = await self._start(running.saves)
+        try:
+            engine = await self._start(running.saves)
+        except ModelUnavailable:
+            self.drafting.give_up()  # the engine ran as it was before
+            return await self._load(None)
         http = http_to(engine, self._model)
         await running.sharing.move(http.connection, files)
         return replace(running, engine=engine, http=http)

@@ -133,6 +133,10 @@ class Drafting:
             self._switch.turned()
             self.is_on = self._switch.is_on
 
+    def give_up(self) -> None:
+        """It is off from now on: an engine that drafts cannot be had."""
+        self.is_on = self._is_open = False
+
 
 def _would_be(request: Request, completion: Completion, *, length: int) -> DraftCounts:
     calls = "".join(f"{call.name}{call.arguments}" for call in completion.tool_calls)

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+import pytest
 
 from agentrt.backends import models
 from agentrt.backends.embedded import EmbeddedBackend
+from agentrt.backends.embedded_drafting import Drafting
 from agentrt.backends.embedded_engine import Engine, EngineSettings
 from agentrt.backends.embedded_settings import DraftingWish, EmbeddedSettings
 from agentrt.estimates.drafting import VerifyCost
@@ -82,6 +84,22 @@ async def test_verifying_is_measured_when_drafts_would_have_been_right_often_eno
     await backend.aclose()
     assert cost is not None
     assert [tokens for tokens, _ in cost.points] == [1, 2, 9, 17]
+
+
+async def test_where_no_engine_that_drafts_can_be_had_it_goes_on_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    too_long = property(lambda self: 10**12 if self.is_on else 0)  # for any engine
+    monkeypatch.setattr(Drafting, "draft_tokens", too_long)
+    backend = EmbeddedBackend(settings=_settings("measured"))
+    await backend.capabilities()
+    backend.drafting.judge_by(VerifyCost([(2, 1.01)]), token_s=100.0)
+    for _ in range(2):
+        completion = await backend.complete(_request(COPY))
+        assert completion.usage.completion_tokens > 0
+        assert completion.drafted_tokens == 0
+    await backend.aclose()
+    assert not backend.drafting.is_on
 
 
 async def test_closing_right_before_verifying_is_measured_ends() -> None:
