@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +25,7 @@ from agentrt.ir.engine_fields import EngineFields
 from agentrt.ir.schema import Json
 
 _QUICK_S = 5.0
+_PATIENT_S = 15.0
 _MOST_READ = 100_000
 
 # vLLM tells of ten mistakes at most, and two are in every question.
@@ -55,16 +57,19 @@ async def features_of(connection: HttpConnection, kind: ServerKind, *, model: st
     found = EngineFields(dialects=kind.dialects, body=kind.known_fields)
     if not kind.tells_fields:
         return found
-    try:
+    # Fields first, and with more patience: a salt that is not sent lets tenants share a cache, and a
+    # server that is busy with its prompts is slow to say anything.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_PATIENT_S):
+            body = await asked_fields(connection, model=model)
+            found = replace(found, body=tuple(sorted({*kind.known_fields, *body})))
+    with suppress(TimeoutError):
         async with asyncio.timeout(_QUICK_S):
             page = await _page(connection, "/metrics")
             found = replace(found, metrics=metric_names(page, kind.metrics_prefix))
             found = replace(found, has_tokenizer=await _has_tokenizer(connection))
-            body = await asked_fields(connection, model=model)
-            found = replace(found, body=tuple(sorted({*kind.known_fields, *body})))
-            return await _with_options(found, connection, kind)
-    except TimeoutError:
-        return found
+            found = await _with_options(found, connection, kind)
+    return found
 
 
 async def asked_fields(connection: HttpConnection, *, model: str) -> tuple[str, ...]:
@@ -127,7 +132,7 @@ async def _asked(connection: HttpConnection, model: str, names: Collection[str])
     url = f"{connection.url}/chat/completions"
     try:
         async with connection.exchange(
-            "POST", url, question, timeout_s=_QUICK_S, is_any_status=True
+            "POST", url, question, timeout_s=_PATIENT_S, is_any_status=True
         ) as exchange:
             if exchange.response.status_code not in _REFUSALS:
                 return set()

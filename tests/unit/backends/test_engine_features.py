@@ -187,6 +187,24 @@ async def test_each_kind_takes_what_it_says(
         await connection.aclose()
 
 
+async def test_fields_are_known_of_a_server_that_is_too_busy_to_tell_its_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agentrt.backends.engine_features._QUICK_S", 0.05)
+
+    async def behave(call: Call) -> None:
+        if call.method == "POST":
+            await call.respond(400, {"message": SGLANG_REFUSAL})
+        else:
+            await server.hang(call)
+
+    async with MisbehavingServer(behave) as server:
+        connection = HttpConnection(server.url, api_key=None, settings=HttpSettings())
+        found = await features_of(connection, SGLANG, model="m")
+        assert found == EngineFields(dialects=("sglang",), body=("priority",))
+        await connection.aclose()
+
+
 async def test_nobody_there_takes_nothing_beyond_what_its_kind_understands() -> None:
     connection = HttpConnection("http://127.0.0.1:9", api_key=None, settings=HttpSettings())
     found = await features_of(connection, VLLM, model="m")
