@@ -52,6 +52,22 @@ class Place:
             raise UsageError("the store is set to none, so no runs are kept")
         return open_store(self.url, data_dir=self.data_dir)
 
+    def open_to_read(self) -> RunStore:
+        """Open it for its runs: a file that was named and is not there is a slip, and is not made.
+
+        Raises:
+            UsageError: there is none.
+            StoreError: it cannot be opened.
+        """
+        from agentrt.store.open import file_of  # noqa: PLC0415  as above
+
+        file = None if self.url is None or not self.is_kept else file_of(self.url)
+        if file is not None and not file.exists():
+            raise UsageError(
+                f"there is no store {file}", hint="--store names the file that the runs went to"
+            )
+        return self.open()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:

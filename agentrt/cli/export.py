@@ -65,7 +65,7 @@ def _check(options: ExportOptions) -> None:
 
 
 async def _load(where: Place, options: ExportOptions) -> list[StoredRun]:
-    store = where.open()
+    store = where.open_to_read()
     try:
         run_ids = list(options.run_ids)
         if options.is_all:

@@ -20,10 +20,11 @@ async def stored_durations(store: str, graph: Graph) -> WorkEstimates:
     """From the latest runs of `graph`'s workflow that `store` has.
 
     Raises:
+        UsageError: there is no such store.
         StoreError: it cannot be read.
     """
     estimates = WorkEstimates()
-    opened = place(store).open()
+    opened = place(store).open_to_read()
     try:
         for summary in await opened.list_runs(limit=_RUNS, workflow=graph.name):
             for record in (await opened.load(summary.run_id)).nodes:

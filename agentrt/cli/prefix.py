@@ -125,7 +125,7 @@ def _call_lines(call: CallPrefix) -> list[str]:
 
 async def _load(where: Place, run_id: str) -> tuple[StoredRun, StoredRun | None]:
     """The run, and the latest one of its workflow before it."""
-    store = where.open()
+    store = where.open_to_read()
     try:
         stored = await store.load(run_id)
         return stored, await _earlier(store, stored)

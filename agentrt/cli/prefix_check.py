@@ -75,7 +75,7 @@ def _lines(stored: StoredRun, compared: list[Compared], result: Verdict) -> list
 
 
 async def _load(where: Place, workflow: str, run_id: str | None) -> StoredRun:
-    store = where.open()
+    store = where.open_to_read()
     try:
         if run_id is None:
             summaries = await store.list_runs(limit=1, workflow=workflow)

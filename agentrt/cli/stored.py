@@ -21,7 +21,7 @@ async def load_run(where: Place, run_id: str) -> StoredRun:
     Raises:
         StoreError: there is no such run, or the store cannot be read.
     """
-    store = where.open()
+    store = where.open_to_read()
     try:
         return await store.load(run_id)
     finally:
@@ -112,7 +112,7 @@ def _draw(reports: list[NodeReport], duration_s: float) -> None:
 
 
 async def _list(where: Place, limit: int) -> list[RunSummary]:
-    store = where.open()
+    store = where.open_to_read()
     try:
         return await store.list_runs(limit=limit)
     finally:

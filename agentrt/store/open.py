@@ -35,6 +35,20 @@ def open_store(url: str | None = None, *, data_dir: Path | None = None) -> RunSt
     return SQLStore(_durable(url, data_dir))
 
 
+def file_of(url: str) -> Path | None:
+    """The file of the store at `url`; None: it is kept in none, or `url` names no store."""
+    if url in _MEMORY or not url.strip():
+        return None
+    from agentrt.store.engines import parse_url  # noqa: PLC0415  as above
+
+    try:
+        parsed = parse_url(url)
+    except StoreError:
+        return None
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database
+    return Path(parsed.database) if is_file and parsed.database else None
+
+
 def open_documents(url: str | None = None, *, data_dir: Path | None = None) -> Documents:
     """What a gateway keeps, in the store at `url`: as `open_store`."""
     if url in _MEMORY:

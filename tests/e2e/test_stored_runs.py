@@ -63,6 +63,28 @@ def test_a_run_that_is_not_there_is_told(agentrt: Shell) -> None:
     assert (resumed.code, resumed.json["error"]["type"]) == (1, "StoreError")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("runs",),
+        ("show", "abc"),
+        ("resume", "abc"),
+        ("prefix", "abc"),
+        ("runs", "export", "--all"),
+    ],
+)
+def test_a_store_that_is_not_there_is_not_made_to_be_read(
+    agentrt: Shell, words: tuple[str, ...]
+) -> None:
+    told = agentrt(*words, "--store", "sqlite:///missing.db")
+    assert told.code == 2
+    assert "there is no store" in told.stderr
+    assert "missing.db" in told.stderr
+    assert not (agentrt.folder / "missing.db").exists()
+    in_memory = agentrt("runs", "--store", "memory:", "--json")
+    assert in_memory.json == {"runs": []}
+
+
 def test_no_runs_is_an_answer(agentrt: Shell) -> None:
     done = agentrt("runs")
     assert (done.code, done.stdout, done.stderr) == (0, "", "no runs yet\n")
