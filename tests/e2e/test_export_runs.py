@@ -119,7 +119,8 @@ def test_the_list_of_runs_is_what_it_was(agentrt: Shell, runs: list[str]) -> Non
 
 def test_what_is_said_before_export_holds_for_it(agentrt: Shell, runs: list[str]) -> None:
     done = agentrt("runs", "--store", "other.db", "--json", "export", runs[0], "-o", "x.jsonl")
-    assert (done.code, done.json["error"]["type"]) == (1, "StoreError")
+    assert (done.code, done.json["error"]["type"]) == (2, "UsageError")
+    assert "other.db" in done.json["error"]["message"]
 
 
 @pytest.mark.parametrize(
