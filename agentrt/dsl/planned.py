@@ -71,7 +71,8 @@ def plan_and_run(
     result: ValueType[Any] = value_type(answer)
     tracer.register(_Planned(name, result))
     tracer.trace.answers.setdefault(name, result)
-    for each in _checked(tools, name):
+    tools = _checked(tuple(tools), name)
+    for each in tools:
         use_tool(each, tracer)
     node_id = tracer.new_id(name)
     own = {option: given.pop(option) for option in _OWN if option in given}

@@ -14,6 +14,7 @@ from agentrt.planner.reader import BadLine
 from agentrt.planner.task import Task, resolved
 
 _Call = tuple[str, str]
+_SHORT = 80
 
 
 class Ledger:
@@ -52,6 +53,20 @@ class Ledger:
     def asked(self) -> tuple[int, ...]:
         """All that this plan asked for: its tasks, and the lines that were given up on."""
         return tuple(sorted([*self._here, *self._given_up]))
+
+    def shown(self, max_characters: int) -> list[tuple[int, str]]:
+        """How the tasks of this plan ended, by number, as the joiner reads it.
+
+        What equal calls share is told once, in the plan that made the call.
+        """
+        first = {id(self.outcomes[each]): each for each in sorted(self.outcomes, reverse=True)}
+        found: list[tuple[int, str]] = []
+        for task_id in self.asked:
+            outcome = self.outcomes[task_id]
+            text, made_by = outcome.shown(max_characters), first[id(outcome)]
+            is_told = made_by != task_id and len(text) > _SHORT
+            found.append((task_id, f"the same as ${made_by}" if is_told else text))
+        return found
 
     @property
     def next_id(self) -> int:

@@ -242,9 +242,7 @@ class Planning:
         self._has_asked_join = True
         self._end_writing()
         may_replan = self._plan < self._limits.max_replans
-        limit = self._limits.max_result_characters
-        outcomes = self.ledger.outcomes
-        results = [(task_id, outcomes[task_id].shown(limit)) for task_id in self.ledger.asked]
+        results = self.ledger.shown(self._limits.max_result_characters)
         self.transcript.append(
             join_message(results, may_replan=may_replan, instructions=self._instructions)
         )

@@ -26,7 +26,8 @@ def _prefix(placed: Placed, node: PlanNode, graph: Graph) -> PromptPrefix:
     ]
     first = next((s for s in question if rank(s.stability) >= rank("run")), None)
     fixed = planner_messages([graph.tools[name] for name in node.tools], "\0")
-    before, after = "".join(message.content for message in fixed).split("\0")
+    # The last one is the question's, whatever the tools say of themselves.
+    before, _, after = "".join(message.content for message in fixed).rpartition("\0")
     known = len(before) + len(after) + _characters(question)
     stable = question if first is None else question[: question.index(first)]
     prefix = known if first is None else len(before) + _characters(stable)

@@ -21,6 +21,7 @@ from agentrt.planner.actions import (
 )
 from agentrt.planner.join import JoinError, read_join
 from agentrt.planner.planning import Planning
+from agentrt.planner.prompt import planner_messages
 from agentrt.runtime.plan import CUT, PLAN_CACHE, child_id, limits_of
 from agentrt.runtime.plan_outcome import is_same_call_as, task_from_json
 from agentrt.runtime.prompt_text import message_text
@@ -127,8 +128,9 @@ def _pieces(
 ) -> Iterator[Piece]:
     words = _text(question)
     for number, message in enumerate(messages):
-        if number == 1 and words and words in message.content:
-            before, _, after = message.content.partition(words)
+        if number == 1 and words:
+            # By what stands around a question: its words may stand there too.
+            before, _, after = planner_messages((), "\0")[1].content.partition("\0")
             yield Piece(message_text(Message(message.role, before)), "static text", number)
             yield from (Piece(piece.text, piece.origin, number) for piece in question)
             yield Piece(after, "static text", number)

@@ -9,6 +9,7 @@ import pytest
 from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.dsl.decorators import tool, workflow
 from agentrt.dsl.planned import plan_and_run
+from agentrt.errors import ContextOverflow
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Message, Request
 from agentrt.ir.tool import ToolSpec
@@ -145,6 +146,18 @@ def ask(question: str) -> str:
     return plan_and_run(
         tools=[height], question=question, name="ask", temperature=0.0, max_replans=0
     )
+
+
+async def test_a_question_that_does_not_fit_the_context_is_an_error_that_says_so() -> None:
+    backend = EmbeddedBackend(settings=EmbeddedSettings(slots=1, context_tokens=512))
+    try:
+        async with Runtime(backend) as runtime:
+            result = await runtime.start(ask.bind("How high is it? " * 300)).wait()
+    finally:
+        await backend.aclose()
+    assert isinstance(result.error, ContextOverflow)
+    assert "exceeds the available context size" in str(result.error)
+    assert "in node 'ask[0].llm'" in result.error.__notes__[0]
 
 
 @pytest.mark.slow

@@ -181,3 +181,12 @@ def test_a_plan_that_may_write_is_never_pruned() -> None:
 
     kept = compile_graph(idle.trace().graph).graph
     assert [node.id for node in kept.nodes] == ["question", "writing"]
+
+
+def test_the_tools_may_come_one_by_one() -> None:
+    @workflow
+    def asked(question: str) -> str:
+        return plan_and_run(tools=(each for each in [search, note]), question=question)  # type: ignore[arg-type]  # authors without a type checker
+
+    (node,) = (node for node in asked.trace().graph.nodes if isinstance(node, PlanNode))
+    assert node.tools == ("search", "note")

@@ -437,6 +437,16 @@ def test_equal_calls_of_one_plan_are_made_once() -> None:
     assert planning.ledger.outcomes[2] == Outcome("A")
 
 
+def test_what_equal_calls_share_is_told_once() -> None:
+    long = Outcome("about a " * 40)
+    planning = _replanned('1 search(query="a")\n2 search(query="a")\njoin', {1: long})
+    assert planning.transcript[-3].content.startswith(
+        f"Results:\n$1: {long.value}\n$2: the same as $1\n"
+    )
+    planning.plan_ended('3 search(query="a")\njoin')
+    assert _said(planning).startswith("Results:\n$3: the same as $1\n")
+
+
 # -- the joiner ------------------------------------------------------------------------------
 
 

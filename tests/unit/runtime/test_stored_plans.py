@@ -165,3 +165,30 @@ async def test_where_results_are_missing_what_follows_from_them_is_left_out() ->
         for node in stored.nodes
     ]
     assert list(prompts_of(replace(stored, nodes=damaged))) == ["ask[0].llm"]
+
+
+async def test_a_question_is_told_from_the_words_around_it() -> None:
+    """Its words stand there too; a map by them would be blamed for what is the same every time."""
+    store = MemoryStore()
+    backend = ScriptedBackend({"llm": "join", "join": '{"answer": "so"}'})
+    async with Runtime(backend, store=store) as runtime:
+        await runtime.start(one.bind("Question"), run_id="run").wait()
+    pieces = prompts_of(await store.load("run"))["found[0].llm"].pieces
+    said = [piece.text for piece in pieces if piece.message == 1]
+    assert said[-2:] == ["Question", "\nPlan:"]
+    assert said[0].endswith("Question: ")
+
+
+def test_a_tool_may_say_of_itself_what_it_likes() -> None:
+    @tool(effects="read")
+    def odd(x: str) -> str:
+        """It takes "\0" for an end."""
+        return x
+
+    @workflow
+    def asked(question: str) -> str:
+        return plan_and_run(tools=[odd], question=question, name="ask")
+
+    (prefix,) = plan_prefixes(asked.trace().graph)
+    tools = asked.trace().graph.tools.values()
+    assert prefix.prefix_characters == len(system_text(tools)) + len("Question: ")
