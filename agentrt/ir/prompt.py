@@ -54,7 +54,9 @@ def render_value(value: Any) -> str:
     """A value as prompt text.
 
     Text stays as it is; a list of texts becomes paragraphs (joined by blank lines); numbers and
-    booleans print as in Python; everything else is JSON, keys in the author's order.
+    booleans print as in Python; everything else is JSON, keys in the author's order. Sets are in the
+    order of their items' JSON: Python's own differs from process to process, and no prefix cache
+    would know the prompt again. (Inside of pydantic models they are as the model writes them.)
     """
     value = _member_value(value)
     if isinstance(value, str):
@@ -68,7 +70,23 @@ def render_value(value: Any) -> str:
             return "\n\n".join(texts)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    return json.dumps(to_jsonable_python(value), ensure_ascii=False, separators=(",", ":"))
+    return _json(to_jsonable_python(_with_sorted_sets(value)))
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _with_sorted_sets(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        items = map(_with_sorted_sets, cast("Iterable[object]", value))
+        return sorted(items, key=lambda item: _json(to_jsonable_python(item)))
+    if isinstance(value, dict):
+        fields = cast("dict[object, object]", value)
+        return {key: _with_sorted_sets(item) for key, item in fields.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_sorted_sets(item) for item in cast("Sequence[object]", value)]
+    return value
 
 
 def _member_value(value: Any) -> Any:
