@@ -9,6 +9,7 @@ from typing import Any
 from agentrt.backends.http_errors import error_in_stream, message_in
 from agentrt.backends.json_shape import is_array, is_object
 from agentrt.backends.strict_schema import strict_form
+from agentrt.backends.written_calls import with_readable_calls
 from agentrt.errors import InvalidAnswer
 from agentrt.ir.request import Completion, Message, Request, ToolCall, Usage
 from agentrt.ir.tool import ToolSpec
@@ -71,7 +72,10 @@ def message_json(message: Message) -> JsonObject:
     body: JsonObject = {"role": message.role, "content": message.content}
     if message.tool_calls:
         body["content"] = message.content or None
-        body["tool_calls"] = [tool_call_json(call) for call in message.tool_calls]
+        # vLLM, SGLang and llama.cpp read the arguments of earlier calls, and refuse the conversation
+        # where a model has once written them wrongly.
+        calls = with_readable_calls(message).tool_calls
+        body["tool_calls"] = [tool_call_json(call) for call in calls]
     if message.tool_call_id is not None:
         body["tool_call_id"] = message.tool_call_id
     return body

@@ -16,7 +16,11 @@ from pydantic import BaseModel
 
 from agentrt import Prompt, Runtime, llm, workflow
 from agentrt.backends.probe import probe
+from agentrt.backends.registry import connect
 from agentrt.ir.event import Event, TokensReceived
+from agentrt.ir.node import LLMOptions
+from agentrt.ir.request import Message, Request, ToolCall
+from agentrt.ir.tool import ToolSpec
 
 URL = os.environ.get("AGENTRT_TEST_VLLM_URL", "")
 pytestmark = pytest.mark.skipif(not URL, reason="AGENTRT_TEST_VLLM_URL names no vLLM server")
@@ -96,3 +100,21 @@ async def test_a_cancelled_run_ends_at_once_and_the_server_goes_on_answering() -
         run.cancel()
         assert (await run.wait()).status == "cancelled"
         assert await runtime.run(facts, ["Peru"])
+
+
+@pytest.mark.parametrize("arguments", ['{"path": "a', "ls -la", "", "[1]"])
+async def test_a_call_that_a_model_has_written_wrongly_does_not_end_the_conversation(
+    arguments: str,
+) -> None:
+    backend = connect(URL)
+    look = ToolSpec(name="look", parameters={"type": "object", "properties": {}})
+    messages = (
+        Message("user", "Look."),
+        Message("assistant", "", tool_calls=(ToolCall("call_1", "look", arguments),)),
+        Message("tool", "error: the arguments are no JSON object", tool_call_id="call_1"),
+    )
+    try:
+        request = Request(messages=messages, tools=(look,), options=LLMOptions(max_tokens=8))
+        assert (await backend.complete(request)).usage.completion_tokens
+    finally:
+        await backend.aclose()

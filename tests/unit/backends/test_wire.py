@@ -30,6 +30,16 @@ def test_a_plain_request_says_no_more_than_it_must() -> None:
     }
 
 
+def test_calls_that_a_model_wrote_wrongly_are_told_as_text_in_an_object() -> None:
+    calls = (ToolCall("a", "look", '{"path": "x'), ToolCall("b", "look", '{"path":  "y"}'))
+    sent = request_body(Request(messages=(Message("assistant", "", tool_calls=calls),)), model="m")
+    (message,) = sent["messages"]
+    assert [call["function"]["arguments"] for call in message["tool_calls"]] == [
+        r'{"arguments": "{\"path\": \"x"}',
+        '{"path":  "y"}',
+    ]
+
+
 def test_a_full_request() -> None:
     schema = {
         "type": "object",
@@ -40,7 +50,7 @@ def test_a_full_request() -> None:
         messages=(
             Message("system", "s"),
             *USER,
-            Message("assistant", "", (ToolCall("c", "t", '{"a":'),)),
+            Message("assistant", "", (ToolCall("c", "t", '{"a":1}'),)),
             Message("assistant", "thinking", (ToolCall("d", "t", "{}"),)),
             Message("tool", "out", tool_call_id="c"),
         ),
@@ -66,7 +76,11 @@ def test_a_full_request() -> None:
                 "role": "assistant",
                 "content": None,
                 "tool_calls": [
-                    {"id": "c", "type": "function", "function": {"name": "t", "arguments": '{"a":'}}
+                    {
+                        "id": "c",
+                        "type": "function",
+                        "function": {"name": "t", "arguments": '{"a":1}'},
+                    }
                 ],
             },
             {
