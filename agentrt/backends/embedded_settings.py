@@ -40,7 +40,7 @@ class EmbeddedSettings:
     temperature: float = 0.0
     share_prefixes: bool = True
     saved_prefixes_mib: int = 512
-    drafting: DraftingWish = "off"
+    drafting: DraftingWish = "measured"
     pull_if_missing: bool = True
     cache_dir: Path | None = None
 
