@@ -22,6 +22,7 @@ from agentrt.backends.wire_serving import (
     text_chunk,
 )
 from agentrt.backends.wire_stream import StreamedCompletion
+from agentrt.backends.written_calls import with_readable_calls
 from agentrt.errors import BackendError, RequestRejected
 from agentrt.ir.node import LLMOptions
 from agentrt.ir.request import Completion, Message, Request, ToolCall, Usage
@@ -173,6 +174,7 @@ def test_a_request_survives_the_wire(
     assert (call.is_streamed, call.has_usage_chunk) == (is_streamed, is_streamed)
     received = [ToolSpec(name=t.name, description=t.description) for t in call.request.tools]
     assert received == tools
-    assert call.request.messages == request.messages
+    # Arguments that are no JSON object are told as text in one.
+    assert call.request.messages == tuple(map(with_readable_calls, messages))
     assert call.request.options == request.options
     assert call.request.extra == request.extra
