@@ -72,8 +72,8 @@ def message_json(message: Message) -> JsonObject:
     body: JsonObject = {"role": message.role, "content": message.content}
     if message.tool_calls:
         body["content"] = message.content or None
-        # vLLM, SGLang and llama.cpp read the arguments of earlier calls, and refuse the conversation
-        # where a model has once written them wrongly.
+        # llama.cpp refuses the conversation where a model has once written them wrongly; vLLM 0.32
+        # does not, but its chat templates take them for objects.
         calls = with_readable_calls(message).tool_calls
         body["tool_calls"] = [tool_call_json(call) for call in calls]
     if message.tool_call_id is not None:

@@ -120,7 +120,7 @@ def _without_blanks(text: str, size: int) -> int:
 def with_readable_calls(message: Message) -> Message:
     """`message` with JSON objects for the arguments of its calls; the same one where they are.
 
-    Chat templates read the arguments of earlier calls, and servers refuse a conversation in which
+    Chat templates read the arguments of earlier calls, and llama.cpp refuses a conversation in which
     they are no JSON: malformed by the model, or cut off at the most tokens it may write. What it
     wrote is kept, as text in an object.
     """
