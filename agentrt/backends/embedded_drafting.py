@@ -137,7 +137,7 @@ class Drafting:
             self.is_on = self._switch.is_on
 
     def give_up(self) -> None:
-        """It is off from now on: an engine that drafts cannot be had."""
+        """It is off from now on: an engine that drafts cannot be had, or is not wanted."""
         self.is_on = self._is_open = False
 
 

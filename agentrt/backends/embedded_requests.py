@@ -10,7 +10,6 @@ from agentrt.backends.embedded_schema import constrainable, plain_parameters, sa
 from agentrt.backends.embedded_settings import EmbeddedSettings
 from agentrt.backends.openai_http import OpenAIBackend
 from agentrt.backends.wire import response_format, tool_json
-from agentrt.backends.written_calls import with_readable_calls
 from agentrt.errors import ContextOverflow, RequestRejected
 from agentrt.ir.request import Completion, Request
 from agentrt.ir.schema import Schema, content_hash
@@ -48,9 +47,8 @@ class EngineRequests:
                 settings.temperature if options.temperature is None else options.temperature
             ),
         )
-        messages = tuple(map(with_readable_calls, request.messages))
         tools = tuple(map(self._usable, request.tools))
-        return replace(request, options=options, messages=messages, tools=tools)
+        return replace(request, options=options, tools=tools)
 
     async def complete(
         self, http: OpenAIBackend, request: Request, on_chunk: OnChunk

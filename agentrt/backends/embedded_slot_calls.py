@@ -9,7 +9,6 @@ from typing import Any
 from agentrt.backends.embedded_saves import SaveArea
 from agentrt.backends.embedded_states import Saved
 from agentrt.backends.http_connection import HttpConnection
-from agentrt.backends.slots import common_prefix_length
 from agentrt.backends.wire import (
     message_json,
     parse_completion,
@@ -18,6 +17,7 @@ from agentrt.backends.wire import (
     tool_json,
 )
 from agentrt.errors import BackendError
+from agentrt.ir.prompt_break import common_length
 from agentrt.ir.request import Message, Request
 
 
@@ -89,7 +89,7 @@ class SlotCalls:
                 **({"tools": [tool_json(tool) for tool in request.tools]} if request.tools else {}),
             }
             prompts.append(str((await self._post("apply-template", body))["prompt"]))
-        return prompts[0][: common_prefix_length(*prompts)]
+        return prompts[0][: common_length(*prompts)]
 
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         url = f"{self._connection.root_url}/{path}"

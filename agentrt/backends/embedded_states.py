@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from agentrt.backends.embedded_saves import SaveArea
-from agentrt.backends.slots import common_prefix_length
+from agentrt.ir.prompt_break import common_length
 
 MIN_SHARED_CHARS = 1000
 """Shorter beginnings are computed in less time than the bookkeeping around them takes."""
@@ -67,7 +67,7 @@ class SavedStates:
         found = Found()
         for known, saved in self._saved.items():
             if known.startswith(start) and len(start) == MIN_SHARED_CHARS:
-                chars = common_prefix_length(known, text)
+                chars = common_length(known, text)
                 if chars > found.known_chars:
                     found = Found(text=known, known_chars=chars, file=saved.file)
         return found
@@ -139,7 +139,7 @@ class Underway:
         """
         best: tuple[int, Computing] | None = None
         for one in self._computing:
-            gained = common_prefix_length(one.text, text) - at_hand
+            gained = common_length(one.text, text) - at_hand
             is_worth_it = gained >= max(MIN_SHARED_CHARS, one.chars // 2)
             if is_worth_it and (best is None or gained > best[0]):
                 best = gained, one

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from agentrt.ir.prompt_break import common_length
 from agentrt.ir.request import Message, Request
 from agentrt.ir.schema import canonical_json
 from agentrt.ir.tool import ToolSpec
@@ -72,7 +73,7 @@ class SlotTable:
         free = [slot for slot in self._slots if slot.is_free]
         if not free:
             raise LookupError("every slot is taken")
-        shared = {slot.id: common_prefix_length(slot.text, text) for slot in free}
+        shared = {slot.id: common_length(slot.text, text) for slot in free}
 
         def cost(slot: Slot) -> tuple[float, int]:
             lost = len(slot.text) - shared[slot.id]
@@ -96,7 +97,7 @@ class SlotTable:
     def shared_chars(self, text: str) -> int:
         """How much of `text` a free slot holds, that which has most of it."""
         return max(
-            (common_prefix_length(slot.text, text) for slot in self._slots if slot.is_free),
+            (common_length(slot.text, text) for slot in self._slots if slot.is_free),
             default=0,
         )
 
@@ -121,18 +122,6 @@ def shared_text(request: Request) -> str:
     system = request.messages[: _system_messages(request)]
     tools = "".join(_tool_text(tool) for tool in request.tools)
     return tools + "".join(_message_text(message) for message in system)
-
-
-def common_prefix_length(one: str, other: str) -> int:
-    """How many characters two texts begin with in common."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:  # halving: comparing slices is far faster than comparing characters
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _system_messages(request: Request) -> int:

@@ -22,6 +22,7 @@ from agentrt.simulator.engine_fit import Fit, fit
 from agentrt.simulator.engine_model import EngineModel
 
 if TYPE_CHECKING:
+    from agentrt.backends.embedded import EmbeddedBackend
     from agentrt.backends.engine_limits import EngineLimits
     from agentrt.backends.engine_timing import Timings
 
@@ -92,6 +93,8 @@ async def _measure(words: CalibrateWords) -> tuple[EngineModel, EngineLimits, Ti
     settings = environment_settings()
     model = words.model or settings.model
     backend = connect(words.url or settings.backend, model=model)
+    if isinstance(backend, EmbeddedBackend):
+        backend.drafting.give_up()  # the model of an engine knows no drafts, nor a start in between
     try:
         limits = await engine_limits(backend)
         models = (await backend.capabilities()).models

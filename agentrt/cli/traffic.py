@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 from agentrt.cli.connection import place
 from agentrt.cli.failure import UsageError
 from agentrt.errors import InputError
-from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.schema import canonical_json
+from agentrt.ir.schema import canonical_json, is_list, is_object
 
 Exchange: TypeAlias = tuple[str, str, str]
 """What kind of program it was of, the prompt, the answer."""

@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from agentrt.ir.graph import Graph
-from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.node import AgentNode
-from agentrt.ir.schema import Json
+from agentrt.ir.schema import Json, is_list, is_object
 from agentrt.ir.tool import ToolSpec
 
 

@@ -18,6 +18,7 @@ from agentrt.ir.expression import (
 )
 from agentrt.ir.node import AgentNode, LLMNode
 from agentrt.ir.prompt import render_value
+from agentrt.ir.prompt_break import common_length
 from agentrt.ir.schema import canonical_json
 
 Prompting: TypeAlias = LLMNode | AgentNode
@@ -134,18 +135,6 @@ def fixed(begins: Beginning, is_changing: Callable[[NodeId], bool]) -> Extent:
         else:
             chars += len(piece.text)
     return Extent(chars, has_values)
-
-
-def common_length(one: str, other: str) -> int:
-    """How many characters both texts begin with; by halves, as texts may be long."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least
 
 
 def named(expression: Expression, names: Names, prefix: str) -> Expression:

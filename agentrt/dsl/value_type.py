@@ -19,10 +19,10 @@ from pydantic import (
 from pydantic_core import PydanticSerializationError
 
 from agentrt.dsl.json_text import parse_json, unfenced
-from agentrt.dsl.set_order import as_in_sets, sets_in_order
 from agentrt.dsl.validation import validated_as
 from agentrt.errors import SchemaError
 from agentrt.ir.schema import Json, Schema, canonical_json
+from agentrt.ir.set_order import as_in_sets, sets_in_order
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from agentrt.errors import StoreError
-from agentrt.ir.lint_value import is_list, is_object
+from agentrt.ir.schema import is_list, is_object
 
 Json: TypeAlias = Any
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from agentrt.gateway.asked import Asked
-from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.request import Completion, Message, ToolCall
+from agentrt.ir.schema import is_list, is_object
 
 _BITS = 60
 _MASK = (1 << _BITS) - 1

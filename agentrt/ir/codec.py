@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.schema import Json
+from agentrt.ir.schema import Json, is_list, is_object
 
 T = TypeVar("T")
 

@@ -27,7 +27,6 @@ from agentrt.ir.codec import (
 from agentrt.ir.expression import Const, Expression, Fields, Items, Slot, Template, Text, Use
 from agentrt.ir.graph import Graph
 from agentrt.ir.lint import lint
-from agentrt.ir.lint_value import is_object
 from agentrt.ir.node import (
     LAYOUTS,
     AgentNode,
@@ -42,7 +41,7 @@ from agentrt.ir.node import (
     ToolNode,
 )
 from agentrt.ir.prompt import PromptTemplate
-from agentrt.ir.schema import Json
+from agentrt.ir.schema import Json, is_object
 from agentrt.ir.stability import STABILITIES
 from agentrt.ir.tool import ToolSpec
 

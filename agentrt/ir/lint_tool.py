@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-from agentrt.ir.lint_value import below, is_list, json_problem, not_positive, text_problem
+from agentrt.ir.lint_value import below, json_problem, not_positive, text_problem
+from agentrt.ir.schema import is_list
 from agentrt.ir.tool import ToolSpec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeGuard, assert_never
+from typing import Any, assert_never
 
 from agentrt.ir.expression import Const, Expression, Fields, Items, Slot, Step, Template, Text, Use
 from agentrt.ir.graph import Graph
@@ -19,7 +19,7 @@ from agentrt.ir.node import (
     PlanNode,
     ToolNode,
 )
-from agentrt.ir.schema import Json, Schema
+from agentrt.ir.schema import Schema, is_list, is_object
 from agentrt.ir.tool import ToolSpec
 
 MAX_DEPTH = 48
@@ -79,16 +79,6 @@ def _number_problems(value: Any) -> Iterator[str]:
             yield f"{value} is no JSON number"
     elif value.bit_length() > _MAX_BITS:
         yield "a whole number has more digits than Python reads"
-
-
-def is_object(value: Any) -> TypeGuard[dict[str, Json]]:
-    """Whether `value` is a JSON object; its keys are not looked at."""
-    return isinstance(value, dict)
-
-
-def is_list(value: Any) -> TypeGuard[list[Json]]:
-    """Whether `value` is a JSON array."""
-    return isinstance(value, list)
 
 
 def below(least: int, **values: float | None) -> str | None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
 from agentrt.ir.expression import Template
+from agentrt.ir.set_order import as_in_sets
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -70,23 +71,8 @@ def render_value(value: Any) -> str:
             return "\n\n".join(texts)
     if isinstance(value, BaseModel):
         return value.model_dump_json()
-    return _json(to_jsonable_python(_with_sorted_sets(value)))
-
-
-def _json(data: Any) -> str:
+    data = as_in_sets(value, to_jsonable_python(value))
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-
-
-def _with_sorted_sets(value: Any) -> Any:
-    if isinstance(value, (set, frozenset)):
-        items = map(_with_sorted_sets, cast("Iterable[object]", value))
-        return sorted(items, key=lambda item: _json(to_jsonable_python(item)))
-    if isinstance(value, dict):
-        fields = cast("dict[object, object]", value)
-        return {key: _with_sorted_sets(item) for key, item in fields.items()}
-    if isinstance(value, (list, tuple)):
-        return [_with_sorted_sets(item) for item in cast("Sequence[object]", value)]
-    return value
 
 
 def _member_value(value: Any) -> Any:

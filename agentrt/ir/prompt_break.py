@@ -93,7 +93,7 @@ def text_of(pieces: Sequence[Piece]) -> str:
 
 
 def common_length(a: str, b: str) -> int:
-    """Characters that both begin with."""
+    """Characters that both begin with: by halves, as comparing slices is far faster than characters."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:
         return high

@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 Json: TypeAlias = Any
 """A JSON value: None, bool, int, float, str, or lists and string-keyed dicts of them."""
 
 Schema: TypeAlias = Mapping[str, Any]
 """A JSON Schema (2020-12). Treated as immutable once it is in a graph."""
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Json]]:
+    """Whether `value` is a JSON object; its keys are not looked at."""
+    return isinstance(value, dict)
+
+
+def is_list(value: Any) -> TypeGuard[list[Json]]:
+    """Whether `value` is a JSON array."""
+    return isinstance(value, list)
 
 
 def canonical_json(value: Json) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agentrt.ir.lint_tool import parameters_of
-from agentrt.ir.lint_value import is_list, is_object, leads_nowhere
-from agentrt.ir.schema import Json, Schema
+from agentrt.ir.lint_value import leads_nowhere
+from agentrt.ir.schema import Json, Schema, is_list, is_object
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.task import Reference, written
 

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.schema import Json, canonical_json, content_hash
+from agentrt.ir.schema import Json, canonical_json, content_hash, is_list, is_object
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.line import LineError, is_join, read_line
 from agentrt.planner.shape import Shape, shape_of
@@ -79,8 +78,9 @@ class PlanCache:
 
     def add(self, tools: Iterable[ToolSpec], question: str, plan: str) -> bool:
         """Keep `plan`, which answered `question`; False if it cannot be used for another one."""
+        tools = tuple(tools)
         shape = shape_of(question)
-        pattern = _pattern(plan, shape)
+        pattern = _pattern(plan, shape, tools)
         if pattern is None:
             return False
         key = _key(tools, shape)
@@ -100,24 +100,35 @@ def tools_digest(tools: Iterable[ToolSpec]) -> str:
     return content_hash(shown)
 
 
+def tasks_of(plan: str, tools: Iterable[ToolSpec]) -> list[Task]:
+    """The tasks of a plan as text, up to its join.
+
+    Raises:
+        LineError: a line is none.
+    """
+    has_tool_join = any(tool.name == "join" for tool in tools)
+    found: list[Task] = []
+    for line in filter(str.strip, plan.split("\n")):
+        if is_join(line, has_tool_join=has_tool_join):
+            break
+        found.append(read_line(line))
+    return found
+
+
 def _key(tools: Iterable[ToolSpec], shape: Shape) -> str:
     return content_hash([tools_digest(tools), list(shape.pieces)])
 
 
-def _pattern(plan: str, shape: Shape) -> _Pattern | None:
+def _pattern(plan: str, shape: Shape, tools: Iterable[ToolSpec]) -> _Pattern | None:
     """The plan with holes; None if a slot's value is not all that it takes from the question."""
-    tasks: list[Task] = []
     used: set[int] = set()
     static = set(_TELLING.findall(" ".join(shape.pieces)))
     puncher = _Puncher(shape.slots, static, used)
-    for line in filter(str.strip, plan.split("\n")):
-        if is_join(line):
-            break
-        try:
-            task = read_line(line)
-        except LineError:
-            return None
-        tasks.append(Task(task.id, task.tool, puncher.punched(dict(task.arguments))))
+    try:
+        found = tasks_of(plan, tools)
+    except LineError:
+        return None
+    tasks = [Task(each.id, each.tool, puncher.punched(dict(each.arguments))) for each in found]
     is_whole = not puncher.has_failed and used == {
         shape.slots.index(value) for value in shape.slots
     }

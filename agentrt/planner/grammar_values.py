@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.schema import Json, Schema
+from agentrt.ir.schema import Json, Schema, is_list, is_object
 from agentrt.planner.arguments import ANYTHING, followed, kinds
 
 _MAX_CHOICES = 256

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from agentrt.ir.schema import Json, canonical_json
 from agentrt.ir.tool import ToolSpec
-from agentrt.planner.cache import number_of, tools_digest
-from agentrt.planner.line import LineError, is_join, read_line
+from agentrt.planner.cache import number_of, tasks_of, tools_digest
+from agentrt.planner.line import LineError
 from agentrt.planner.shape import shape_of
 from agentrt.planner.task import Task
 
@@ -112,10 +112,16 @@ class PlanGuesses:
         slots = set(shape_of(question).slots)
         if not slots:
             return
-        known = self._known.setdefault(tools_digest(tools), _Known())
-        places = {(value, place) for task in _tasks(plan) for value, place in _places(task, slots)}
-        known.learn(len(slots), (place for _, place in places))
-        self._known.move_to_end(tools_digest(tools))
+        try:
+            tasks = tasks_of(plan, tools)
+        except LineError:
+            return
+        digest = tools_digest(tools)
+        known = self._known.setdefault(digest, _Known())
+        # Each place once for a value, in the order of the plan: guesses come in that order.
+        found = dict.fromkeys(pair for task in tasks for pair in _places(task, slots))
+        known.learn(len(slots), (place for _, place in found))
+        self._known.move_to_end(digest)
         if len(self._known) > self._max_tool_sets:
             self._known.popitem(last=False)
 
@@ -135,16 +141,6 @@ class PlanGuesses:
             if (guess := _guess(place, slot)) is not None
         ]
         return found[:_MOST_CALLS]
-
-
-def _tasks(plan: str) -> Iterator[Task]:
-    for line in plan.split("\n"):
-        if is_join(line):
-            return
-        try:
-            yield read_line(line)
-        except LineError:
-            continue
 
 
 def _places(task: Task, slots: set[str]) -> Iterator[tuple[str, _Place]]:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from agentrt.ir.lint_value import is_object, json_problem
+from agentrt.ir.lint_value import json_problem
 from agentrt.ir.request import Completion, Message
-from agentrt.ir.schema import Json, Schema
+from agentrt.ir.schema import Json, Schema, is_object
 
 TEXT: Schema = {"type": "string"}
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agentrt.ir.lint_tool import parameters_of
-from agentrt.ir.lint_value import is_list, is_object
 from agentrt.ir.request import Message
-from agentrt.ir.schema import Schema, canonical_json
+from agentrt.ir.schema import Schema, canonical_json, is_list, is_object
 from agentrt.ir.tool import ToolSpec
 from agentrt.planner.arguments import followed
 from agentrt.planner.task import written_name

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentrt.ir.expression import Step
-from agentrt.ir.lint_value import is_list, is_object
-from agentrt.ir.schema import Json
+from agentrt.ir.schema import Json, is_list, is_object
 
 BARE_NAME = re.compile(r"[^\s=,()\"\x00-\x1f\x7f]+")
 """Names of arguments that need no quotes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from agentrt.compiler.shared_prefix import common_length
+from agentrt.ir.prompt_break import common_length
 
 PIECE = 64
 """Characters that have to be the same for two prompts to be alike: a KV block's worth."""

@@ -10,7 +10,6 @@ from agentrt.compiler.pipeline import compile_graph
 from agentrt.errors import CompileError, GraphError
 from agentrt.ir.expression import Slot, Template, Text
 from agentrt.ir.graph import Graph
-from agentrt.ir.lint_value import is_object
 from agentrt.ir.node import (
     AgentNode,
     BranchNode,
@@ -25,7 +24,7 @@ from agentrt.ir.prompt import PromptTemplate, render_value
 from agentrt.ir.prompt_break import Piece
 from agentrt.ir.prompt_origin import origin_of
 from agentrt.ir.request import Message
-from agentrt.ir.schema import Schema, canonical_json
+from agentrt.ir.schema import Schema, canonical_json, is_object
 from agentrt.runtime.agent import with_call_ids
 from agentrt.runtime.evaluate import evaluator
 from agentrt.runtime.prompt_text import message_text, tool_text

@@ -64,10 +64,12 @@ SHAPE = WorkflowShape(
 def backend_of(engine: str, options: argparse.Namespace) -> Backend:
     match engine:
         case "local":
-            return EmbeddedBackend(settings=EmbeddedSettings(threads=options.threads))
+            return EmbeddedBackend(
+                settings=EmbeddedSettings(threads=options.threads, drafting="off")
+            )
         case "local, slots only":
             settings = EmbeddedSettings(
-                threads=options.threads, cache_ram_mib=0, share_prefixes=False
+                threads=options.threads, cache_ram_mib=0, share_prefixes=False, drafting="off"
             )
             return EmbeddedBackend(settings=settings)
         case _:

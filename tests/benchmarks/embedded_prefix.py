@@ -54,7 +54,9 @@ CASES = [
 
 async def _measure(case: Case) -> Result:
     clock = SystemClock()
-    backend = EmbeddedBackend(settings=EmbeddedSettings(share_prefixes=case.is_shared))
+    backend = EmbeddedBackend(
+        settings=EmbeddedSettings(share_prefixes=case.is_shared, drafting="off")
+    )
     await backend.capabilities()  # loading is not what is measured
     requests = [_request(number) for number in range(case.programs)]
     begun_s = clock.now()

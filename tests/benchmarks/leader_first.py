@@ -105,7 +105,9 @@ async def measure(contender: Contender, backend: Backend, name: str, items: int)
 
 
 async def on_embedded(contender: Contender, _round: int, items: int) -> Result:
-    backend = EmbeddedBackend(settings=EmbeddedSettings(share_prefixes=contender.shares_slots))
+    backend = EmbeddedBackend(
+        settings=EmbeddedSettings(share_prefixes=contender.shares_slots, drafting="off")
+    )
     try:
         return await measure(contender, backend, "A", items)
     finally:

@@ -31,6 +31,7 @@ from pathlib import Path
 
 from agentrt import Runtime
 from agentrt.backends.base import Backend
+from agentrt.backends.embedded import EmbeddedBackend, EmbeddedSettings
 from agentrt.backends.registry import connect
 from agentrt.clock import SystemClock
 from agentrt.ir.node import Layout
@@ -209,7 +210,9 @@ async def _all(options: argparse.Namespace) -> list[Measured]:
             backend: Backend = (
                 ScriptedBackend("an answer of a few words, as short ones are")
                 if options.imitated
-                else connect(options.vllm or "local", model=options.model)
+                else connect(options.vllm, model=options.model)
+                if options.vllm
+                else EmbeddedBackend(options.model, settings=EmbeddedSettings(drafting="off"))
             )
             try:
                 found.append(

@@ -13,9 +13,9 @@ from agentrt.errors import GraphError
 from agentrt.estimates.work import WorkEstimates
 from agentrt.ir.expression import Const, NodeId
 from agentrt.ir.graph import Graph
-from agentrt.ir.lint_value import is_list
 from agentrt.ir.node import AgentNode, LLMNode, MapNode
 from agentrt.ir.plan import FanOut
+from agentrt.ir.schema import is_list
 
 LEAST_CHARS = 1024
 """Shorter beginnings are computed sooner than they are waited for: as the scheduler has it, 16 blocks

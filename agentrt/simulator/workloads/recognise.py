@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from agentrt.errors import InputError
-from agentrt.ir.lint_value import is_list, is_object
+from agentrt.ir.schema import is_list, is_object
 from agentrt.ir.workload import ProgramTrace, Workload
 from agentrt.simulator.workloads import (
     azure,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from agentrt.errors import InputError
-from agentrt.ir.lint_value import is_list, is_object
+from agentrt.ir.schema import is_list, is_object
 
 MOST = 2**53
 """The largest number accepted: up to it, JSON readers of every language agree on integers."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from agentrt.errors import InputError
 from agentrt.estimates.command_class import command_class
-from agentrt.ir.lint_value import is_list, is_object
+from agentrt.ir.schema import is_list, is_object
 from agentrt.ir.workload import ProgramTrace, Workload
 from agentrt.simulator.workloads.quantiles import log_normal
 from agentrt.simulator.workloads.record import Record, records

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentrt.backends.slots import SlotTable, common_prefix_length, prompt_text, shared_text
+from agentrt.backends.slots import SlotTable, prompt_text, shared_text
+from agentrt.ir.prompt_break import common_length
 from agentrt.ir.request import Message, Request, ToolCall
 from agentrt.ir.tool import ToolSpec
 
@@ -57,7 +58,7 @@ def test_taken_slots_are_not_given_again_and_none_left_is_an_error() -> None:
 @given(st.text(), st.text(), st.text())
 def test_the_common_prefix_is_common_and_the_longest(start: str, one: str, other: str) -> None:
     one, other = start + one, start + other
-    length = common_prefix_length(one, other)
+    length = common_length(one, other)
     assert length >= len(start)
     assert one[:length] == other[:length]
     assert one[length : length + 1] != other[length : length + 1] or one == other

@@ -79,6 +79,18 @@ def test_what_writes_or_changes_or_is_made_of_the_name_is_not_guessed(plan: str)
     assert guesses.calls(TOOLS, "who is Paul?") == []
 
 
+def test_guesses_come_in_the_order_that_plans_have_them_and_a_tool_called_join_ends_none() -> None:
+    tools = (spec("join", {"name": TEXT}), LOOK)
+    guesses = PlanGuesses()
+    for name in ("Ada", "Bob", "Cay", "Dan"):
+        plan = f'1 join(name="{name}")\n2 look(name="{name}")\njoin'
+        guesses.learn(tools, f"who is {name}?", plan)
+    assert guesses.calls(tools, "who is Eve?") == [
+        Guess("join", {"name": "Eve"}),
+        Guess("look", {"name": "Eve"}),
+    ]
+
+
 def test_guesses_stop_where_plans_do_otherwise_of_late() -> None:
     guesses = _taught(*PAIRS)
     assert guesses.calls(TOOLS, "Is Paris large?")

@@ -10,7 +10,7 @@ import pytest
 from agentrt.planner import CacheReport, PlanCache
 from agentrt.planner.cache import tools_digest
 from agentrt.planner.shape import Shape, shape_of
-from tests.unit.planner.tool_set import SEARCH, TOOLS
+from tests.unit.planner.tool_set import SEARCH, TEXT, TOOLS, spec
 
 BOTH = "Were Scott Derrickson and Ed Wood of the same nationality?"
 BOTH_PLAN = '1 search(query="Scott Derrickson")\n2 search(query="Ed Wood (director)")\njoin'
@@ -149,3 +149,11 @@ def test_most_of_the_movie_questions_have_one_shape() -> None:
         pytest.skip("the questions of LLMCompiler are not here")
     shapes = [shape_of(row["question"]).pieces for row in json.loads(path.read_text())]
     assert shapes.count(max(set(shapes), key=shapes.count)) == 473
+
+
+def test_a_tool_called_join_does_not_end_the_plan_that_calls_it() -> None:
+    tools = (*TOOLS, spec("join", {"query": TEXT}))
+    cache = PlanCache()
+    plan = '1 join(query="Ada")\n2 search(query="Ada")\njoin'
+    cache.add(tools, "who is Ada?", plan)
+    assert cache.find(tools, "who is Eve?") == plan.replace("Ada", "Eve")
