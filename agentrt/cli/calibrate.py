@@ -22,7 +22,6 @@ from agentrt.simulator.engine_fit import Fit, fit
 from agentrt.simulator.engine_model import EngineModel
 
 if TYPE_CHECKING:
-    from agentrt.backends.embedded import EmbeddedBackend
     from agentrt.backends.engine_limits import EngineLimits
     from agentrt.backends.engine_timing import Timings
 
@@ -86,7 +85,8 @@ def _cancel(task: asyncio.Task[Any]) -> None:
 
 
 async def _measure(words: CalibrateWords) -> tuple[EngineModel, EngineLimits, Timings]:
-    from agentrt.backends.engine_limits import engine_limits  # noqa: PLC0415  loads HTTP clients
+    from agentrt.backends.embedded import EmbeddedBackend  # noqa: PLC0415  loads HTTP clients
+    from agentrt.backends.engine_limits import engine_limits  # noqa: PLC0415
     from agentrt.backends.engine_timing import EngineTimer, probes_for  # noqa: PLC0415
     from agentrt.backends.registry import connect  # noqa: PLC0415
 
